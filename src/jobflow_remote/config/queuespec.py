@@ -1,0 +1,22 @@
+"""Which queue database a project uses, as plain data. Standard library only: the fast path of the listings uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSpec:
+    """Which queue database, as plain data (from a project file or its snapshot).
+
+    ``options`` are the keys beside ``type`` in ``queue.store``. They may hold a password, so they are not shown.
+    """
+
+    kind: str
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    flows_collection: str = "flows"
+    auxiliary_collection: str = "jf_auxiliary"
+    batches_collection: str = "batches"
+    db_id_prefix: str = ""
