@@ -1,0 +1,145 @@
+"""This machine as a host: commands by bash, files directly, the end of processes noticed by the kernel."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import shutil
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from jobflow_remote.errors import HostError, HostUnreachableError
+from jobflow_remote.hosts.port import CommandResult, Host
+from jobflow_remote.layout import IN_FILENAME
+
+_WEATHER = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENFILE, errno.EMFILE, errno.EAGAIN}
+"""The machine cannot right now: full, read-only or absent disks, too many files or processes."""
+
+
+def _host_error(error: OSError, doing: str) -> HostError:
+    kind = HostUnreachableError if error.errno in _WEATHER else HostError
+    path = f" {error.filename}" if error.filename else ""
+    return kind(f"cannot {doing}{path}: {error.strerror or error}")
+
+
+class LocalHost(Host):
+    """The machine on which the runner runs."""
+
+    files_are_local = True
+
+    def __init__(self) -> None:
+        self._watched: dict[str, int] = {}
+
+    async def run(
+        self, command: str, *, stdin: bytes | None = None, timeout_seconds: float | None = None
+    ) -> CommandResult:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                "bash", "-c", command,
+                stdin=asyncio.subprocess.PIPE if stdin is not None else asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            raise _host_error(error, "start bash") from error
+        try:
+            out, err = await asyncio.wait_for(process.communicate(stdin), timeout_seconds)
+        except TimeoutError as error:
+            raise HostError(f"no answer within {timeout_seconds} s to: {command[:200]}") from error
+        finally:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+        return CommandResult(
+            out.decode(errors="replace"), err.decode(errors="replace"), process.returncode if process.returncode is not None else -1
+        )
+
+    async def put_many(self, files: Mapping[str, bytes], *, replace_in: Sequence[str] = ()) -> None:
+        await asyncio.to_thread(_put_many, files, replace_in)
+
+    async def read_tail(self, path: str, max_bytes: int) -> str | None:
+        return await asyncio.to_thread(read_tail, path, max_bytes)
+
+    async def list_folder(self, path: str) -> list[str] | None:
+        try:
+            return sorted(await asyncio.to_thread(os.listdir, path))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _host_error(error, "list") from error
+
+    async def remove_run_folder(self, path: str) -> bool:
+        return await asyncio.to_thread(_remove_run_folder, path)
+
+    def watch(self, process_ids: Sequence[str], ended: Callable[[str], None]) -> bool:
+        if not hasattr(os, "pidfd_open"):
+            return False
+        loop = asyncio.get_running_loop()
+        for process_id in process_ids:
+            if process_id in self._watched:
+                continue
+            try:
+                descriptor = os.pidfd_open(int(process_id))
+            except ProcessLookupError:
+                loop.call_soon(ended, process_id)
+                continue
+            except OSError:
+                return False  # out of descriptors, or a kernel that lacks it: the caller asks from time to time
+            self._watched[process_id] = descriptor
+            loop.add_reader(descriptor, self._ended, process_id, ended)
+        return True
+
+    def _ended(self, process_id: str, ended: Callable[[str], None]) -> None:
+        self._forget(process_id)
+        ended(process_id)
+
+    def _forget(self, process_id: str) -> None:
+        descriptor = self._watched.pop(process_id, None)
+        if descriptor is not None:
+            asyncio.get_running_loop().remove_reader(descriptor)
+            os.close(descriptor)
+
+    async def close(self) -> None:
+        for process_id in list(self._watched):
+            self._forget(process_id)
+
+
+def _put_many(files: Mapping[str, bytes], replace_in: Sequence[str]) -> None:
+    try:
+        for path in replace_in:
+            Path(path).unlink(missing_ok=True)
+        for folder in {os.path.dirname(path) for path in files}:
+            os.makedirs(folder, exist_ok=True)
+        for path, content in files.items():
+            temporary = f"{path}.part{os.getpid()}"
+            with open(temporary, "wb") as file:
+                file.write(content)
+            os.replace(temporary, path)
+    except OSError as error:
+        raise _host_error(error, "write") from error
+
+
+def read_tail(path: str, max_bytes: int) -> str | None:
+    """The last ``max_bytes`` of a text file of this machine; None if there is no such file."""
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - max_bytes))
+            return file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _host_error(error, "read") from error
+
+
+def _remove_run_folder(path: str) -> bool:
+    folder = Path(path)
+    if not any((folder / name).exists() for name in (IN_FILENAME, IN_FILENAME + ".gz")):
+        return False
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise _host_error(error, "remove") from error
+    return True
