@@ -1,4 +1,4 @@
-"""Which queue database a project uses, as plain data. Standard library only: the fast path of the listings uses it."""
+"""Which queue database a project uses, as plain data. Standard library only: the listings use it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 class QueueSpec:
     """Which queue database, as plain data (from a project file or its snapshot).
 
-    ``options`` are the keys beside ``type`` in ``queue.store``. They may hold a password, so they are not shown.
+    ``options`` are the keys beside ``type`` in ``queue.store``; not shown, for they may hold a password.
     """
 
     kind: str

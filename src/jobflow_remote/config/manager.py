@@ -1,0 +1,400 @@
+"""The project files of a user: finding, reading and changing them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jobflow_remote.config.nearest import did_you_mean
+from jobflow_remote.config.problems import parse_project
+from jobflow_remote.config.project import ExecutionConfig, Project
+from jobflow_remote.config.projectfile import FORMATS, Document, read_document, without_none, write_document
+from jobflow_remote.config.projectnames import list_project_files, read_project_name
+from jobflow_remote.config.settings import get_settings
+from jobflow_remote.config.workers import LocalWorker, RemoteWorker, SeparatedTransferWorker
+from jobflow_remote.errors import ConfigError, ProjectParsingError, ProjectUndefinedError
+
+logger = logging.getLogger(__name__)
+
+AnyWorker = LocalWorker | RemoteWorker | SeparatedTransferWorker
+
+
+class ProjectData(NamedTuple):
+    """A project and the file that it was read from."""
+
+    filepath: Path
+    project: Project
+    ext: str
+
+
+class WorkerData(NamedTuple):
+    """A worker and its name."""
+
+    name: str
+    worker: AnyWorker
+
+
+class ConfigManager:
+    """Projects in the projects folder.
+
+    A project is read when it is asked for; a broken file is in nobody's way but its own.
+
+    Parameters
+    ----------
+    exclude_unset
+        Write only what was set, in a new file.
+    exclude_none
+        Leave out keys without a value in a new file.
+    warn
+        Log a warning for every file that is not a valid project.
+    """
+
+    projects_ext = FORMATS
+
+    def __init__(self, exclude_unset: bool = False, exclude_none: bool = False, warn: bool = False) -> None:
+        self.exclude_unset = exclude_unset
+        self.exclude_none = exclude_none
+        self.warn = warn
+        self.projects_folder = Path(get_settings().projects_folder)
+        self._read: dict[str, ProjectData] = {}
+        self._all: dict[str, ProjectData] | None = None
+        if warn:
+            self.load_projects_data()
+
+    # -- reading ---------------------------------------------------------------------------------------------
+
+    @property
+    def projects_data(self) -> dict[str, ProjectData]:
+        """All valid projects by name."""
+        if self._all is None:
+            self._all = self.load_projects_data()
+        return self._all
+
+    @property
+    def projects(self) -> dict[str, Project]:
+        """All valid projects by name."""
+        return {name: data.project for name, data in self.projects_data.items()}
+
+    def load_projects_data(self) -> dict[str, ProjectData]:
+        """Read all files of the folder; those that are not projects are left out.
+
+        Raises
+        ------
+        ConfigError
+            If two files hold projects of the same name.
+        """
+        found: dict[str, ProjectData] = {}
+        for path in list_project_files(self.projects_folder):
+            try:
+                data = self._parse(path)
+            except ProjectParsingError as exc:
+                if self.warn:
+                    logger.warning("%s is not a valid project: %s", path, exc)
+                continue
+            name = data.project.name
+            if name in found:
+                raise _two_files(name, [found[name].filepath, path])
+            found[name] = data
+        return found
+
+    def project_names_from_files(self, *, suppress_warnings: bool = False) -> tuple[list[str], list[str]]:
+        """Names in the files of the folder, valid or not, and the files without a readable name."""
+        names: list[str] = []
+        erroneous: list[str] = []
+        for path in list_project_files(self.projects_folder):
+            try:
+                names.append(read_project_name(path))
+            except ProjectParsingError as exc:
+                erroneous.append(str(path))
+                if self.warn and not suppress_warnings:
+                    logger.warning("%s", exc)
+        return names, erroneous
+
+    def select_project_name(self, project_name: str | None = None) -> str:
+        """Name of the project to use: the given one, else that of the settings, else the only one.
+
+        Raises
+        ------
+        ProjectUndefinedError
+            If there is none, or several to choose from.
+        """
+        name = project_name or get_settings().project
+        if name:
+            return name
+        names = sorted(set(self.project_names_from_files(suppress_warnings=True)[0]))
+        if len(names) > 1:
+            names = sorted(self.projects_data)  # perhaps all others are broken
+        if len(names) == 1:
+            return names[0]
+        if not names:
+            raise ProjectUndefinedError(
+                f"there is no project in {self.projects_folder}",
+                hint="jf project generate NAME makes one that works at once",
+            )
+        raise ProjectUndefinedError(
+            f"several projects to choose from: {', '.join(names)}",
+            hint="choose one with -p NAME, or set JFREMOTE_PROJECT",
+        )
+
+    def get_project_data(self, project_name: str | None = None) -> ProjectData:
+        """A project and its file.
+
+        Raises
+        ------
+        ProjectUndefinedError
+            If none is named and none can be chosen.
+        ProjectParsingError
+            If no file has a project of this name, or the file is not valid.
+        """
+        name = self.select_project_name(project_name)
+        if name not in self._read:
+            self._read[name] = self._find(name)
+        return self._read[name]
+
+    def get_project(self, project_name: str | None = None) -> Project:
+        """A project; errors as for :meth:`get_project_data`."""
+        return self.get_project_data(project_name).project
+
+    def _find(self, name: str) -> ProjectData:
+        others: list[str] = []
+        candidates: list[Path] = []
+        for path in list_project_files(self.projects_folder):
+            try:
+                found = read_project_name(path)
+            except ProjectParsingError as exc:
+                others.append(path.stem)
+                if path.stem == name:
+                    raise exc from None
+                continue
+            others.append(found)
+            if found == name:
+                candidates.append(path)
+        if not candidates:
+            raise ProjectParsingError(
+                f"there is no project {name!r} in {self.projects_folder}" + did_you_mean(name, others),
+                hint="jf project list -w shows the projects and the files that cannot be read",
+            )
+        return self._choose(name, candidates)
+
+    def _choose(self, name: str, candidates: list[Path]) -> ProjectData:
+        valid: list[ProjectData] = []
+        error: ProjectParsingError | None = None
+        for path in candidates:
+            try:
+                valid.append(self._parse(path))
+            except ProjectParsingError as exc:
+                error = exc
+        if len(valid) > 1:
+            raise _two_files(name, [data.filepath for data in valid])
+        if valid:
+            return valid[0]
+        assert error is not None
+        raise error
+
+    @staticmethod
+    def _parse(path: Path) -> ProjectData:
+        return ProjectData(path, parse_project(read_document(path)), path.suffix.removeprefix("."))
+
+    # -- writing ---------------------------------------------------------------------------------------------
+
+    def dump_project(self, project_data: ProjectData) -> None:
+        """Write a project to its file. One that exists keeps its comments and gets no defaults."""
+        update = project_data.filepath.exists()
+        data = project_data.project.model_dump(
+            mode="json",
+            exclude_none=self.exclude_none or project_data.ext == "toml",
+            exclude_unset=self.exclude_unset or update,
+        )
+        write_document(project_data.filepath, without_none(data) if project_data.ext == "toml" else data)
+        self._remember(project_data)
+
+    def create_project(self, project: Project, ext: str = "yaml") -> None:
+        """Write a new project and make its folders.
+
+        Raises
+        ------
+        ConfigError
+            If a project of this name, or its file, exists.
+        """
+        if ext not in FORMATS:
+            raise ConfigError(f"a project file can be {', '.join(FORMATS)}, not {ext!r}")
+        path = self.projects_folder / f"{project.name}.{ext}"
+        if project.name in self.project_names_from_files(suppress_warnings=True)[0]:
+            raise ConfigError(f"a project {project.name!r} exists already in {self.projects_folder}")
+        if path.exists():
+            raise ConfigError(f"the file {path} exists already")
+        self.dump_project(ProjectData(path, project, ext))
+        for folder in (project.base_dir, project.tmp_dir, project.log_dir):
+            os.makedirs(folder, exist_ok=True)
+
+    def remove_project(self, project_name: str, remove_folders: bool = True) -> None:
+        """Delete the file of a project, and its folder with all that is in it; nothing if it is unknown.
+
+        Raises
+        ------
+        ConfigError
+            If the project's folder also holds the home directory or the projects folder; nothing is deleted.
+        """
+        names = self.project_names_from_files(suppress_warnings=True)[0]
+        if project_name not in names:
+            return
+        data = self.get_project_data(project_name)
+        base_dir = Path(data.project.base_dir)
+        if remove_folders:
+            self._refuse_to_remove(base_dir, data.filepath)
+            shutil.rmtree(base_dir, ignore_errors=True)
+        data.filepath.unlink()
+        self._read.pop(project_name, None)
+        if self._all is not None:
+            self._all.pop(project_name, None)
+
+    def _refuse_to_remove(self, folder: Path, filepath: Path) -> None:
+        resolved = folder.resolve()
+        for precious in (Path.home(), self.projects_folder, filepath):
+            if precious.resolve().is_relative_to(resolved):
+                raise ConfigError(
+                    f"the folder of the project, {folder}, is not removed: it also holds {precious}",
+                    hint="remove the project with --keep-folders and its folders by hand",
+                )
+
+    def update_project(self, config: Mapping[str, Any], project_name: str | None = None) -> None:
+        """Change a project: mappings are merged key by key, everything else is replaced.
+
+        Raises
+        ------
+        ProjectParsingError
+            If the result is not a valid project; the file stays as it is.
+        """
+        data = self.get_project_data(project_name)
+        merged = _merge(data.project.model_dump(mode="json", exclude_unset=True), config)
+        document = Document(path=str(data.filepath), data=merged, find_line=lambda location: None)
+        project = parse_project(document)
+        if project.name != data.project.name and project.name in self.project_names_from_files()[0]:
+            raise ConfigError(f"a project {project.name!r} exists already in {self.projects_folder}")
+        self._read.pop(data.project.name, None)
+        if self._all is not None:
+            self._all.pop(data.project.name, None)
+        self.dump_project(ProjectData(data.filepath, project, data.ext))
+
+    def backup_project(self, project_name: str | None = None) -> Path:
+        """Copy the file of a project to ``<file>.bak.<N>`` beside it; returns the copy."""
+        path = self.get_project_data(project_name).filepath
+        number = 1
+        while (backup := Path(f"{path}.bak.{number}")).exists():
+            number += 1
+        shutil.copy2(path, backup)
+        return backup
+
+    def _remember(self, data: ProjectData) -> None:
+        self._read[data.project.name] = data
+        if self._all is not None:
+            self._all[data.project.name] = data
+
+    # -- parts of a project ----------------------------------------------------------------------------------
+
+    def set_worker(
+        self, name: str, worker: AnyWorker, project_name: str | None = None, replace: bool = False
+    ) -> None:
+        """Add a worker; ConfigError if it exists and not ``replace``."""
+        project = self.get_project(project_name)
+        self._set_part(project, "workers", name, worker, replace=replace)
+
+    def remove_worker(self, worker_name: str, project_name: str | None = None) -> None:
+        """Remove a worker if it exists."""
+        self._remove_part(self.get_project(project_name), "workers", worker_name)
+
+    def get_worker(self, worker_name: str, project_name: str | None = None) -> WorkerData:
+        """A worker and its name; ConfigError if there is none of this name."""
+        project = self.get_project(project_name)
+        return WorkerData(worker_name, _part(project, "workers", worker_name))
+
+    def set_exec_config(
+        self,
+        exec_config_name: str,
+        exec_config: ExecutionConfig,
+        project_name: str | None = None,
+        replace: bool = False,
+    ) -> None:
+        """Add an execution configuration; ConfigError if it exists and not ``replace``."""
+        project = self.get_project(project_name)
+        self._set_part(project, "exec_config", exec_config_name, exec_config, replace=replace)
+
+    def remove_exec_config(self, exec_config_name: str, project_name: str | None = None) -> None:
+        """Remove an execution configuration if it exists."""
+        self._remove_part(self.get_project(project_name), "exec_config", exec_config_name)
+
+    def get_exec_config(self, exec_config_name: str, project_name: str | None = None) -> ExecutionConfig:
+        """An execution configuration; ConfigError if there is none of this name."""
+        found: ExecutionConfig = _part(self.get_project(project_name), "exec_config", exec_config_name)
+        return found
+
+    def set_jobstore(self, jobstore: Any, project_name: str | None = None) -> None:
+        """Set the output store: a JobStore, or its description."""
+        data = self.get_project_data(project_name)
+        self._replace(data, jobstore=_as_description(jobstore))
+
+    def set_queue_db(self, store: Any, project_name: str | None = None) -> None:
+        """Set the queue database: a maggma store, or a description with a ``type``."""
+        data = self.get_project_data(project_name)
+        queue = data.project.queue.model_dump(mode="json", exclude_unset=True)
+        self._replace(data, queue={**queue, "store": _as_description(store)})
+
+    def _set_part(self, project: Project, kind: str, name: str, value: Any, *, replace: bool) -> None:
+        parts = {**getattr(project, kind)}
+        if name in parts and not replace:
+            raise ConfigError(f"project {project.name} has a {_WORDS[kind]} {name!r} already")
+        data = self.get_project_data(project.name)
+        dumped = {key: part.model_dump(mode="json", exclude_unset=True) for key, part in parts.items()}
+        dumped[name] = value.model_dump(mode="json", exclude_unset=True)
+        self._replace(data, **{kind: dumped})
+
+    def _remove_part(self, project: Project, kind: str, name: str) -> None:
+        data = self.get_project_data(project.name)
+        dumped = data.project.model_dump(mode="json", exclude_unset=True)
+        if dumped.get(kind, {}).pop(name, None) is not None:
+            self._replace(data, **{kind: dumped[kind]})
+
+    def _replace(self, data: ProjectData, **parts: Any) -> None:
+        whole = {**data.project.model_dump(mode="json", exclude_unset=True), **parts}
+        document = Document(path=str(data.filepath), data=whole, find_line=lambda location: None)
+        self.dump_project(ProjectData(data.filepath, parse_project(document), data.ext))
+
+
+_WORDS = {"workers": "worker", "exec_config": "execution configuration"}
+
+
+def _part(project: Project, kind: str, name: str) -> Any:
+    parts: dict[str, Any] = getattr(project, kind)
+    if name not in parts:
+        raise ConfigError(
+            f"project {project.name} has no {_WORDS[kind]} {name!r}" + did_you_mean(name, parts),
+            hint=f"defined: {', '.join(parts) or 'none'}",
+        )
+    return parts[name]
+
+
+def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in changes.items():
+        present = merged.get(key)
+        if isinstance(value, Mapping) and isinstance(present, Mapping):
+            merged[key] = _merge(present, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _as_description(store: Any) -> dict[str, Any]:
+    description: dict[str, Any] = dict(store) if isinstance(store, Mapping) else store.as_dict()
+    return description
+
+
+def _two_files(name: str, paths: list[Path]) -> ConfigError:
+    return ConfigError(
+        f"two files hold a project called {name!r}: {' and '.join(str(path) for path in paths)}",
+        hint="give one of them another `name`, or move it away",
+    )

@@ -1,0 +1,291 @@
+"""Workers: where jobs run, and through which scheduler."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeAlias
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
+
+from jobflow_remote.config.nearest import did_you_mean
+from jobflow_remote.config.redact import redact
+
+SCHEDULERS = ("slurm", "pbs", "sge", "shell")
+DEFAULT_EXECUTION_CMD = "jf -fe execution run {}"
+
+ReprArgs: TypeAlias = Iterable[tuple[str | None, Any]]
+
+
+def _must_be_absolute(path: Path) -> Path:
+    if not path.is_absolute():
+        raise ValueError(f"must be an absolute path (~ is not replaced), not {str(path)!r}")
+    return path
+
+
+AbsolutePath = Annotated[Path, AfterValidator(_must_be_absolute)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _Shown(BaseModel):
+    """A model whose representation hides passwords."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    def __repr_args__(self) -> ReprArgs:
+        for name, value in super().__repr_args__():
+            yield name, redact(value, name or "")
+
+
+class BatchConfig(_Shown):
+    """Makes a worker a batch worker: a few long scheduler jobs (pilots) that run many of ours in turn."""
+
+    jobs_handle_dir: AbsolutePath
+    """Folder on the worker through which runner and pilots speak; each worker has its own."""
+    work_dir: AbsolutePath
+    """Folder for the files of the pilots themselves."""
+    max_jobs_per_batch: NonNegativeInt | None = None
+    """A pilot ends after this many jobs."""
+    max_wait: Seconds | None = 60
+    """A pilot ends when it had nothing to do for so many seconds."""
+    max_time: Seconds | None = None
+    """A pilot starts no job after so many seconds."""
+    parallel_jobs: NonNegativeInt | None = None
+    """Jobs that a pilot runs at the same time (1)."""
+    sleep_time: Seconds | None = None
+    """How often an idle pilot looks for jobs, in seconds (10)."""
+
+
+class WorkerBase(_Shown):
+    """What all kinds of workers have in common."""
+
+    type: str
+    scheduler_type: str | dict[str, Any]
+    """``slurm``, ``pbs``, ``sge``, ``shell``, or a serialised scheduler of qtoolkit."""
+    work_dir: AbsolutePath
+    """Folder on the worker below which jobs get their run folders."""
+    resources: dict[str, Any] | None = None
+    """Resources of jobs that bring none: keywords of the scheduler's header, or serialised QResources."""
+    pre_run: str | None = None
+    """Lines of shell before the job."""
+    post_run: str | None = None
+    """Lines of shell after the job."""
+    execution_cmd: str | None = None
+    """Command that runs a job on the worker; ``{}`` stands for the run folder."""
+    timeout_execute: PositiveInt = 60
+    """Longest time that a command of ours may take on the worker, in seconds."""
+    max_jobs: NonNegativeInt | None = None
+    """Most jobs (of a batch worker: pilots) in the scheduler at the same time.
+
+    0 means no limit, except for batch workers."""
+    batch: BatchConfig | None = None
+    scheduler_username: str | None = None
+    """Ask the scheduler for the jobs of this user instead of for ids."""
+    sanitize_command: bool = False
+    """The shell of the host prints text of its own (a banner): find the output of commands between marks."""
+    delay_download: NonNegativeInt | None = None
+    """Seconds between the end of a job and the download of its files, for slow file systems."""
+
+    @field_validator("scheduler_type")
+    @classmethod
+    def _check_scheduler(cls, value: str | dict[str, Any]) -> str | dict[str, Any]:
+        if isinstance(value, dict):
+            if not {"@module", "@class"} <= value.keys():
+                raise ValueError("a scheduler given as a mapping needs the keys `@module` and `@class`")
+        elif value not in SCHEDULERS:
+            names = ", ".join(SCHEDULERS)
+            raise ValueError(f"is {value!r}; can be {names}" + did_you_mean(value, SCHEDULERS))
+        return value
+
+    @field_validator("execution_cmd")
+    @classmethod
+    def _check_execution_cmd(cls, value: str | None) -> str | None:
+        if value is not None and "{}" not in value:
+            raise ValueError("must contain {}, which stands for the folder of the job")
+        return value
+
+    @model_validator(mode="after")
+    def _keep_type(self) -> Self:
+        self.model_fields_set.add("type")  # has a default in Python, and must be there in a file
+        return self
+
+    @property
+    def is_local(self) -> bool:
+        """Jobs run on the machine of the runner, and their files need not be copied."""
+        return False
+
+    @property
+    def is_batch(self) -> bool:
+        """Jobs are run by pilots."""
+        return self.batch is not None
+
+    @property
+    def scheduler_name(self) -> str:
+        """Name of the scheduler, or of the class of its adapter."""
+        if isinstance(self.scheduler_type, str):
+            return self.scheduler_type
+        return str(self.scheduler_type["@class"])
+
+    @property
+    def job_limit(self) -> int | None:
+        """Most jobs (pilots) at the same time in the end; None: no limit.
+
+        A shell on the runner's own machine without ``max_jobs`` gets one job per core: a wide flow must not
+        start ten thousand interpreters. A batch worker without ``max_jobs`` gets one pilot.
+        """
+        if self.is_batch:
+            return 1 if self.max_jobs is None else self.max_jobs
+        if self.max_jobs is None and self.is_local and self.scheduler_type == "shell":
+            return _cores()
+        return self.max_jobs or None
+
+    @property
+    def cli_info(self) -> dict[str, Any]:
+        """A few words about the worker, for tables."""
+        info: dict[str, Any] = {"scheduler_type": self.scheduler_name, "work_dir": str(self.work_dir)}
+        if self.max_jobs is not None:
+            info["max_jobs"] = self.max_jobs
+        if self.batch is not None:
+            info["jobs_handle_dir"] = str(self.batch.jobs_handle_dir)
+        return info
+
+    def get_scheduler_io(self) -> Any:
+        """The qtoolkit object that knows the scheduler's commands."""
+        if isinstance(self.scheduler_type, dict):
+            from monty.json import MontyDecoder
+
+            return MontyDecoder().process_decoded(self.scheduler_type)
+        from qtoolkit.io import scheduler_mapping
+
+        return scheduler_mapping[self.scheduler_type]()
+
+    def get_host(self) -> Any:
+        """The host of the worker, not yet connected."""
+        from jobflow_remote import bootstrap  # the one exception to the layers: it opens things, when called
+
+        return bootstrap.make_host(self)
+
+
+class LocalWorker(WorkerBase):
+    """Jobs run on the machine of the runner."""
+
+    type: Literal["local"] = "local"
+
+    @property
+    def is_local(self) -> bool:
+        """True: the files of jobs are not copied."""
+        return True
+
+
+def _connect_kwargs(login: ConnectionData | BaseRemoteWorker) -> dict[str, Any]:
+    given = {name: getattr(login, name) for name in ("password", "key_filename", "passphrase")}
+    return {
+        **(login.connect_kwargs or {}),
+        **{name: value for name, value in given.items() if value is not None},
+    }
+
+
+class ConnectionData(_Shown):
+    """How to log in somewhere: a gateway, or the host through which files are transferred."""
+
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+
+    host: str
+    user: str | None = None
+    port: int | None = None
+    password: str | None = None
+    key_filename: str | list[str] | None = None
+    passphrase: str | None = None
+    gateway: str | ConnectionData | None = None
+    connect_kwargs: dict[str, Any] | None = None
+
+    def get_connect_kwargs(self) -> dict[str, Any]:
+        """Options of the SSH connection, with password, key and passphrase among them."""
+        return _connect_kwargs(self)
+
+
+class BaseRemoteWorker(WorkerBase):
+    """Jobs run on another machine, which is reached through SSH."""
+
+    host: str
+    """Name or address, or an alias of ``~/.ssh/config``."""
+    user: str | None = None
+    port: int | None = None
+    password: str | None = None
+    key_filename: str | list[str] | None = None
+    passphrase: str | None = None
+    """Passphrase of the key."""
+    gateway: str | ConnectionData | None = None
+    """A proxy command, or a host to pass through."""
+    forward_agent: bool | None = None
+    connect_timeout: NonNegativeInt | None = None
+    connect_kwargs: dict[str, Any] | None = None
+    inline_ssh_env: bool | None = None
+    keepalive: NonNegativeInt | None = 60
+    """Seconds between signs of life over an idle connection."""
+    shell_cmd: str | None = "bash"
+    """Shell in which commands run; null: as they are."""
+    login_shell: bool = True
+    interactive_login: bool = False
+    """The login asks questions (one-time passwords)."""
+
+    def get_connect_kwargs(self) -> dict[str, Any]:
+        """Options of the SSH connection, with password, key and passphrase among them."""
+        return _connect_kwargs(self)
+
+    @property
+    def cli_info(self) -> dict[str, Any]:
+        """A few words about the worker, for tables."""
+        return {"host": self.host, **super().cli_info}
+
+
+class RemoteWorker(BaseRemoteWorker):
+    """Commands and files go through the same SSH host."""
+
+    type: Literal["remote"] = "remote"
+
+
+class SeparatedTransferWorker(BaseRemoteWorker):
+    """Commands go to one SSH host, files through another one."""
+
+    type: Literal["separated_transfer"] = "separated_transfer"
+    transfer: ConnectionData
+    """The host for files; what it leaves out (user, port, credentials) is as for commands."""
+
+    @property
+    def cli_info(self) -> dict[str, Any]:
+        """A few words about the worker, for tables."""
+        return {**super().cli_info, "transfer_host": self.transfer.host}
+
+
+WorkerConfig: TypeAlias = Annotated[
+    LocalWorker | RemoteWorker | SeparatedTransferWorker, Field(discriminator="type")
+]
+WORKER_TYPES: dict[str, type[LocalWorker] | type[RemoteWorker] | type[SeparatedTransferWorker]] = {
+    "local": LocalWorker,
+    "remote": RemoteWorker,
+    "separated_transfer": SeparatedTransferWorker,
+}
+
+
+def host_key(worker: WorkerBase) -> tuple[str, int | None]:
+    """Workers with the same key are on the same machine, as far as their configuration tells."""
+    if isinstance(worker, BaseRemoteWorker):
+        return (worker.host, worker.port if worker.port != 22 else None)
+    return ("", None)
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0)) or 1
+    return os.cpu_count() or 1
