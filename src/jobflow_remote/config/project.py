@@ -193,6 +193,10 @@ class Project(_Shown):
             raise ValueError(f"no optional job store is called {name!r} in project {self.name} ({known})")
         return resolve_jobstore(optional[name], self.base_dir)
 
+    def additional_store_names(self, name: str | None = None) -> tuple[str, ...]:
+        """Names of the additional stores (for blobs) of the output store, or of the optional one called ``name``."""
+        return tuple((self.jobstore_spec(name) or {}).get("additional_stores") or ())
+
     # What follows opens things when they are called: the one exception to the layers.
 
     def get_jobstore(self, name: str | None = None) -> Any:

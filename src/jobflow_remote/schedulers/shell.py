@@ -32,16 +32,18 @@ _START_TIME = r"""jf_start() { local x; if [ -d /proc/self ]; then
 else t=$(ps -o lstart= -p "$1" 2>/dev/null) || return 1; t=${t// /_}; fi; }
 """
 
-# $1 run folder, $2 attempt. The last line ends whatever the job left behind in its process group, itself included.
+# $1 run folder, $2 attempt. The job has a process group of its own, so that one which kills its group leaves the keeper
+# alone; what it left behind in that group is ended with it.
 _KEEPER = (
     _START_TIME
     + rf"""cd "$1" || exit 98
-jf_start $$; set -C; {{ echo "$$ $t" > "{STARTED_PREFIX}$2"; }} 2>/dev/null || exit 97; set +C
-out={QUEUE_OUT_FILENAME}; err={QUEUE_ERR_FILENAME}
-bash {SUBMIT_FILENAME} > "$out" 2> "$err" < /dev/null
-code=$?
+jf_start $$; set -C; {{ echo "$$ $t" > "{STARTED_PREFIX}$2"; }} 2>/dev/null || exit 97; set +C; set -m
+bash {SUBMIT_FILENAME} > {QUEUE_OUT_FILENAME} 2> {QUEUE_ERR_FILENAME} < /dev/null &
+job=$!
+trap 'kill -TERM -- -$job; (sleep 10; kill -KILL -- -$job) & ' TERM
+while :; do wait $job; code=$?; kill -0 $job 2>/dev/null || break; done
+kill -KILL -- -$job 2>/dev/null
 echo $code > "{EXIT_PREFIX}$2.part" && mv -f "{EXIT_PREFIX}$2.part" "{EXIT_PREFIX}$2"
-kill -KILL -- -$$
 """
 )
 
@@ -55,9 +57,9 @@ s() {{
 """
 
 _STATUS = f"""{_START_TIME}
-s() {{
+s() {{ p=
   if [ -e "$1/{STARTED_PREFIX}$2" ]; then
-    p=; read -r p s < "$1/{STARTED_PREFIX}$2"
+    read -r p s < "$1/{STARTED_PREFIX}$2"
     if [ -n "$p" ] && jf_start "$p" && [ "$t" = "$s" ] && [ ! -e "$1/{EXIT_PREFIX}$2" ]; then echo "$2 running $p"; return; fi
     if [ -z "$p" ]; then echo "$2 queued"; return; fi
   fi
@@ -70,7 +72,7 @@ s() {{
 _CANCEL = f"""{_START_TIME}
 s() {{
   p=; [ -e "$1/{STARTED_PREFIX}$2" ] && read -r p s < "$1/{STARTED_PREFIX}$2"
-  [ -n "$p" ] && jf_start "$p" && [ "$t" = "$s" ] && kill -TERM -- "-$p" 2>/dev/null
+  [ -n "$p" ] && jf_start "$p" && [ "$t" = "$s" ] && kill -TERM "$p" 2>/dev/null
   if [ -z "$p" ]; then echo "0 0" > "$1/{STARTED_PREFIX}$2"; fi
 }}
 """

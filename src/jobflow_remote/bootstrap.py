@@ -1,0 +1,78 @@
+"""The one place that puts adapters together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobflow_remote.config.snapshot import ProjectSnapshot, load_snapshot
+from jobflow_remote.errors import CapabilityMissingError
+from jobflow_remote.queuedb import open_queue_database
+from jobflow_remote.queuedb.port import QueueDatabase
+
+if TYPE_CHECKING:
+    from jobflow_remote.config.project import Project
+    from jobflow_remote.config.workers import WorkerBase
+    from jobflow_remote.hosts.port import Host
+    from jobflow_remote.outputs.jobstore import OutputStore
+    from jobflow_remote.schedulers.port import Scheduler
+    from jobflow_remote.services.opened import Services
+
+AVAILABLE = "this version runs local workers with the shell scheduler"
+
+
+def open_queue(project_name: str | None = None) -> tuple[ProjectSnapshot, QueueDatabase]:
+    """The queue database of a project, without reading more of the project than listings need."""
+    snapshot = load_snapshot(project_name)
+    return snapshot, open_queue_database(snapshot.queue_spec)
+
+
+def open_services(project_name: str | None = None) -> Services:
+    """Everything that submitting, running and inspecting needs; adapters connect on first use.
+
+    Raises
+    ------
+    ConfigError
+        If the project cannot be found or read.
+    """
+    from jobflow_remote.config.manager import ConfigManager
+
+    return services_of(ConfigManager().get_project(project_name))
+
+
+def services_of(project: Project) -> Services:
+    """Services for a project that has been read."""
+    from jobflow_remote.services.opened import Services
+
+    return Services(
+        project=project,
+        queue=open_queue_database(project.queue_spec()),
+        make_host=make_host,
+        make_scheduler=make_scheduler,
+        make_outputs=make_outputs,
+    )
+
+
+def make_host(worker: WorkerBase) -> Host:
+    """The host that a worker's configuration describes."""
+    if not worker.is_local:
+        raise CapabilityMissingError(f"workers of type {worker.type!r} cannot run jobs yet", hint=AVAILABLE)
+    from jobflow_remote.hosts.local import LocalHost
+
+    return LocalHost()
+
+
+def make_scheduler(worker: WorkerBase) -> Scheduler:
+    """The scheduler that a worker's configuration names."""
+    if worker.scheduler_type != "shell" or worker.is_batch:
+        what = "batch workers" if worker.is_batch else f"scheduler {worker.scheduler_type!r}"
+        raise CapabilityMissingError(f"{what} cannot run jobs yet", hint=AVAILABLE)
+    from jobflow_remote.schedulers.shell import ShellScheduler
+
+    return ShellScheduler()
+
+
+def make_outputs(project: Project, name: str | None = None) -> OutputStore:
+    """The output store of a project (``name``: one of its ``optional_jobstores``)."""
+    from jobflow_remote.outputs.jobstore import OutputStore
+
+    return OutputStore.from_spec(project.jobstore_spec(name))

@@ -1,0 +1,203 @@
+"""``submit_flow``: put a flow into the queue."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from jobflow_remote.bootstrap import open_services
+from jobflow_remote.control.submitted import SubmittedFlow
+from jobflow_remote.errors import ConfigError, JobflowRemoteError, NotFoundError
+from jobflow_remote.model.clock import utcnow
+from jobflow_remote.model.decide.submission import GeneratedJob, RunProperties, decide_submission, run_properties
+from jobflow_remote.model.records import Document
+from jobflow_remote.services.opened import Services
+
+if TYPE_CHECKING:
+    from jobflow import Flow, Job
+    from qtoolkit.core.data_objects import QResources
+
+    from jobflow_remote.config.base import ExecutionConfig
+
+
+def submit_flow(
+    flow: Flow | Job | list[Job],
+    worker: str | None = None,
+    project: str | None = None,
+    exec_config: str | ExecutionConfig | None = None,
+    resources: dict[str, Any] | QResources | None = None,
+    priority: int = 0,
+    allow_external_references: bool = False,
+    jobstore: str | None = None,
+) -> SubmittedFlow:
+    """Put a flow into the queue; the runner does the rest.
+
+    Parameters
+    ----------
+    flow
+        A Flow, a Job or a list of Jobs. Their functions must be importable on the worker.
+    worker
+        Name of the worker for jobs that do not name one themselves; by default the first of the project.
+    project
+        Name of the project; by default the selected one.
+    exec_config
+        Name of an execution configuration of the project, or one written out.
+    resources
+        What the scheduler is asked for: its own keywords, or a QResources.
+    priority
+        Jobs with a higher one start first.
+    allow_external_references
+        Whether jobs may refer to outputs of jobs outside of the flow.
+    jobstore
+        One of the project's ``optional_jobstores``, for the outputs of this flow.
+
+    Returns
+    -------
+    SubmittedFlow
+        The ``db_id`` of each job (a list of strings), in an order in which parents come first; with ``.wait()`` and
+        ``.output()``.
+
+    Raises
+    ------
+    ConfigError
+        If the worker, exec_config or additional store is not in the project.
+    ValueError
+        If a job refers to one that is not in the flow, or the flow was submitted before.
+    """
+    with open_services(project) as services:
+        return submit_with(
+            services,
+            flow,
+            worker=worker,
+            exec_config=exec_config,
+            resources=resources,
+            priority=priority,
+            allow_external_references=allow_external_references,
+            jobstore=jobstore,
+        )
+
+
+def submit_with(
+    services: Services,
+    flow: Flow | Job | list[Job],
+    *,
+    worker: str | None = None,
+    exec_config: str | ExecutionConfig | None = None,
+    resources: dict[str, Any] | QResources | None = None,
+    priority: int = 0,
+    allow_external_references: bool = False,
+    jobstore: str | None = None,
+) -> SubmittedFlow:
+    """:func:`submit_flow` with services that are open already."""
+    from jobflow.core.flow import get_flow
+
+    defaults = RunProperties(
+        worker=_worker(services, worker),
+        exec_config=as_plain(exec_config),
+        resources=as_plain(resources),
+        priority=priority,
+    )
+    store_names = _store_names(services, jobstore)
+    whole = get_flow(flow, allow_external_references=allow_external_references)
+    jobs = list(_serialise(whole))
+    _check(services, jobs, defaults, store_names)
+    new = decide_submission(
+        jobs,
+        flow_uuid=whole.uuid,
+        flow_name=whole.name,
+        flow_metadata=dict(getattr(whole, "metadata", None) or {}),
+        defaults=defaults,
+        now=utcnow(),
+        who=f"{getpass.getuser()}@{socket.gethostname()}",
+        jobstore=jobstore,
+    )
+    db_ids = services.queue.insert_flow(new)
+    services.ring(["checkout"])
+    return SubmittedFlow(db_ids, flow_uuid=whole.uuid, project=services.project.name)
+
+
+def as_plain(value: Any) -> Any:
+    """A QResources, ExecutionConfig or the like as a dictionary; strings, dictionaries and None as they are."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        return dict(value)
+    if hasattr(value, "as_dict"):
+        return value.as_dict()
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json", exclude_none=True)
+    raise ConfigError(f"expected a name or a dictionary, not {type(value).__name__}: {value!r}")
+
+
+def _worker(services: Services, name: str | None) -> str:
+    if name is None:
+        if not services.project.workers:
+            raise ConfigError(
+                f"project {services.project.name} has no workers", hint="add one under `workers:` in the project file"
+            )
+        return str(next(iter(services.project.workers)))
+    services.worker(name)
+    return name
+
+
+def _store_names(services: Services, jobstore: str | None) -> set[str]:
+    if jobstore is not None and jobstore not in (services.project.optional_jobstores or {}):
+        raise NotFoundError(
+            f"project {services.project.name} has no jobstore {jobstore!r}",
+            hint=f"its optional_jobstores: {', '.join(services.project.optional_jobstores or {}) or 'none'}",
+        )
+    return set(services.project.additional_store_names(jobstore))
+
+
+def _serialise(flow: Flow) -> Iterator[GeneratedJob]:
+    """Each job as a dictionary with its parents, parents first."""
+    for job, parents in flow.iterflow():
+        try:
+            yield GeneratedJob(job.as_dict(), tuple(parents))
+        except Exception as error:
+            raise JobflowRemoteError(
+                f"the inputs of job {job.name!r} ({job.uuid}) cannot be stored: {type(error).__name__}: {error}",
+                hint="arguments must be JSON types or objects with as_dict/from_dict (MSONable)",
+            ) from error
+
+
+def _check(services: Services, jobs: list[GeneratedJob], defaults: RunProperties, stores: set[str]) -> None:
+    """Refuse what could never run, before anything is stored."""
+    from jobflow_remote.outputs.jobfiles import stores_used
+
+    missing: set[str] = set()
+    for new in jobs:
+        properties = run_properties(new.job, defaults)
+        if properties.worker not in services.project.workers:
+            services.worker(properties.worker)
+        _check_exec_config(services, properties.exec_config)
+        _check_function(new.job)
+        missing |= stores_used(new.job) - stores
+    if missing:
+        raise ConfigError(
+            f"additional stores that the output store does not have: {', '.join(sorted(missing))}",
+            hint=f"it has {', '.join(sorted(stores)) or 'none'}; add them under jobstore.additional_stores",
+        )
+
+
+def _check_exec_config(services: Services, exec_config: str | Document | None) -> None:
+    known = services.project.exec_config
+    if isinstance(exec_config, str) and exec_config not in known:
+        raise ConfigError(
+            f"project {services.project.name} has no exec_config {exec_config!r}",
+            hint=f"it has {', '.join(known) or 'none'}",
+        )
+
+
+def _check_function(job: Document) -> None:
+    function = job.get("function") or {}
+    bound = function.get("@bound") if isinstance(function, Mapping) else None
+    module = str((bound or {}).get("@module") or function.get("@module") or "")
+    if module == "__main__":
+        raise JobflowRemoteError(
+            f"the function of job {job.get('name')!r} is defined in __main__ (a script or notebook), "
+            "so that a worker cannot import it",
+            hint="move the function to a module that is installed where the job runs, and import it from there",
+        )

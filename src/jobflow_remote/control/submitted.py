@@ -1,0 +1,115 @@
+"""What ``submit_flow`` returns: the ids of the jobs, and a handle on the flow for notebooks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from jobflow_remote.errors import JobflowRemoteError
+from jobflow_remote.model.lifecycle import ACTIVE
+from jobflow_remote.model.states import FlowState, JobState
+
+_LOOK_SECONDS = 0.1
+
+
+class FlowNotCompletedError(JobflowRemoteError):
+    """The flow came to an end without being completed, or did not in the time allowed."""
+
+
+class SubmittedFlow(list[str]):
+    """The ``db_id`` of each job of a flow, as ``submit_flow`` of jobflow-remote 1.0.1 returns them.
+
+    >>> submitted = submit_flow(flow)          # doctest: +SKIP
+    >>> submitted.wait(timeout=600)            # doctest: +SKIP
+    >>> submitted.output()                     # doctest: +SKIP
+    """
+
+    def __init__(self, db_ids: Iterable[str], *, flow_uuid: str, project: str) -> None:
+        super().__init__(db_ids)
+        self.flow_uuid = flow_uuid
+        self.project = project
+
+    @property
+    def state(self) -> FlowState:
+        """State of the flow now."""
+        return FlowState(self._flow()["state"])
+
+    def wait(self, timeout: float | None = None, progress: bool = True) -> FlowState:
+        """Wait until nothing more can happen by itself, and return the state of the flow.
+
+        Parameters
+        ----------
+        timeout
+            Seconds; None waits for ever.
+        progress
+            Whether to show how many jobs are done.
+
+        Raises
+        ------
+        FlowNotCompletedError
+            After ``timeout``.
+        """
+        from jobflow_remote.bootstrap import open_queue
+
+        end = None if timeout is None else time.monotonic() + timeout
+        _, queue = open_queue(self.project)
+        try:
+            shown = ""
+            while True:
+                flow = self._flow(queue)
+                shown = _show(flow, shown) if progress else shown
+                if not can_move(flow["counts"]):
+                    return FlowState(flow["state"])
+                if end is not None and time.monotonic() > end:
+                    raise FlowNotCompletedError(
+                        f"flow {self.flow_uuid} is {flow['state']} after {timeout:g} s",
+                        hint="is the runner running? `jf runner status`; `jf flow info` shows where the jobs are",
+                    )
+                time.sleep(_LOOK_SECONDS)
+        finally:
+            queue.close()
+
+    def output(self, db_id: str | None = None, load: bool = True) -> Any:
+        """Output of a job: the last one of the flow, or that with ``db_id``.
+
+        Raises
+        ------
+        NotFoundError
+            If it has none (yet).
+        """
+        from jobflow_remote.bootstrap import open_services
+
+        with open_services(self.project) as services:
+            found = services.queue.find_jobs({"db_id": db_id or self[-1]}, fields=["uuid"])
+            return services.outputs(self._flow(services.queue).get("jobstore")).get_output(found[0]["uuid"], load=load)
+
+    def _flow(self, queue: Any = None) -> dict[str, Any]:
+        from jobflow_remote.bootstrap import open_queue
+
+        opened = queue or open_queue(self.project)[1]
+        try:
+            flows: list[dict[str, Any]] = opened.find_flows({"uuid": self.flow_uuid})
+        finally:
+            if queue is None:
+                opened.close()
+        if not flows:
+            raise FlowNotCompletedError(f"flow {self.flow_uuid} is no longer in the queue database")
+        return flows[0]
+
+
+def can_move(counts: dict[str, int]) -> bool:
+    """Whether the runner has something to do for a flow with this many jobs in each state.
+
+    WAITING jobs alone cannot move: what they wait for has failed or was stopped.
+    """
+    moving = {state.value for state in ACTIVE} | {JobState.READY.value}
+    return any(number for state, number in counts.items() if state in moving)
+
+
+def _show(flow: dict[str, Any], shown: str) -> str:
+    done = flow["counts"].get(JobState.COMPLETED.value, 0)
+    text = f"{flow['name']}: {done} of {flow['n_jobs']} jobs completed, {flow['state']}"
+    if text != shown:
+        print(f"\r{text:<{len(shown)}}", end="" if can_move(flow["counts"]) else "\n", flush=True)
+    return text

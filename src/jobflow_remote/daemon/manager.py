@@ -1,0 +1,308 @@
+"""Start, stop and ask the daemon of one project. Names and return values are those of jobflow-remote 1.0.1."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from jobflow_remote.bootstrap import open_queue_database
+from jobflow_remote.config.manager import ConfigManager
+from jobflow_remote.config.project import Project
+from jobflow_remote.daemon.programs import DaemonFiles, RunnerLayout, render_configuration
+from jobflow_remote.errors import DaemonError, RunnerActiveError, RunningDaemonError
+from jobflow_remote.services.session import describe_owner, no_runner_alive, open_session
+
+_POLL_SECONDS = 0.05
+_HAND_OVER_SECONDS = 15.0
+"""How long processes of a runner whose daemon was killed may take to notice and end."""
+
+
+class DaemonStatus(Enum):
+    """State of the daemon as a whole."""
+
+    SHUT_DOWN = "SHUT_DOWN"
+    SHUTTING_DOWN = "SHUTTING_DOWN"
+    STOPPED = "STOPPED"
+    STOPPING = "STOPPING"
+    PARTIALLY_RUNNING = "PARTIALLY_RUNNING"
+    STARTING = "STARTING"
+    RUNNING = "RUNNING"
+
+
+class DaemonManager:
+    """The daemon of one project on this machine."""
+
+    def __init__(self, daemon_dir: str | Path, log_dir: str | Path, project: Project) -> None:
+        self.project = project
+        self.files = DaemonFiles(Path(daemon_dir), Path(log_dir))
+
+    @classmethod
+    def from_project(cls, project: Project) -> DaemonManager:
+        """The daemon of a project."""
+        return cls(str(project.daemon_dir), str(project.log_dir), project)
+
+    @classmethod
+    def from_project_name(cls, project_name: str | None = None) -> DaemonManager:
+        """The daemon of a project, by its name."""
+        return cls.from_project(ConfigManager().get_project(project_name))
+
+    @property
+    def conf_filepath(self) -> Path:
+        """supervisord's configuration."""
+        return self.files.configuration
+
+    @property
+    def pid_filepath(self) -> Path:
+        """Pid of supervisord."""
+        return self.files.pid
+
+    @property
+    def sock_filepath(self) -> Path:
+        """Socket on which supervisord listens."""
+        return self.files.socket
+
+    @property
+    def log_filepath(self) -> Path:
+        """supervisord's own log."""
+        return self.files.log
+
+    # -- asking ------------------------------------------------------------------------------------------------
+
+    def get_supervisord_pid(self) -> int | None:
+        """Pid of this project's supervisord; None if none runs (a pid file may outlive it, and pids are used again)."""
+        try:
+            process = psutil.Process(int(self.files.pid.read_text()))
+            if str(self.files.configuration) in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
+                return process.pid
+        except (OSError, ValueError, psutil.Error):
+            pass
+        return None
+
+    def get_processes_info(self) -> dict[str, dict[str, Any]] | None:
+        """Pid and state of supervisord and of each process (``group:process``); None if the daemon is shut down."""
+        pid = self.get_supervisord_pid()
+        if pid is None:
+            return None
+        info: dict[str, dict[str, Any]] = {"supervisord": {"pid": pid, "statename": "RUNNING"}}
+        state = self._call(lambda supervisor: supervisor.getState())
+        if state is None:
+            return None
+        info["supervisord"]["statename"] = state["statename"]
+        for process in self._call(lambda supervisor: supervisor.getAllProcessInfo()) or []:
+            info[f"{process['group']}:{process['name']}"] = process
+        return info
+
+    def check_status(self, raise_on_shutdown: bool = False) -> DaemonStatus:
+        """State of the daemon.
+
+        Raises
+        ------
+        DaemonError
+            With ``raise_on_shutdown``, if it is shut down.
+        """
+        info = self.get_processes_info()
+        if info is None:
+            if raise_on_shutdown:
+                raise DaemonError(f"the runner of {self.project.name} is shut down", hint="start it: jf runner start")
+            return DaemonStatus.SHUT_DOWN
+        if info.pop("supervisord")["statename"] != "RUNNING":
+            return DaemonStatus.SHUTTING_DOWN
+        return _combine([process["statename"] for process in info.values()])
+
+    def wait_start(self, timeout: float = 30) -> None:
+        """Wait until all processes run.
+
+        Raises
+        ------
+        DaemonError
+            After ``timeout`` seconds; the message says where the logs are.
+        """
+        end = time.monotonic() + timeout
+        while (status := self.check_status()) is not DaemonStatus.RUNNING:
+            if time.monotonic() > end:
+                raise DaemonError(
+                    f"the runner is {status.value.lower()} after {timeout:g} s", hint=f"see the logs in {self.files.log_dir}"
+                )
+            time.sleep(_POLL_SECONDS)
+
+    # -- acting ------------------------------------------------------------------------------------------------
+
+    def start(
+        self,
+        num_procs_transfer: int = 1,
+        num_procs_complete: int = 1,
+        single: bool = True,
+        log_level: str | None = None,
+        raise_on_error: bool = False,
+        connect_interactive: bool = False,
+        takeover: bool = False,
+    ) -> bool:
+        """Start the daemon; returns whether it was started.
+
+        Raises
+        ------
+        DaemonError, RunnerActiveError
+            With ``raise_on_error``: it runs already, here or elsewhere.
+        """
+        if connect_interactive:
+            raise DaemonError("interactive logins are not available yet")
+        layout = RunnerLayout(single, num_procs_transfer, num_procs_complete, log_level)
+        try:
+            with self._starting():
+                self._start(layout, takeover)
+        except (DaemonError, RunnerActiveError):
+            if raise_on_error:
+                raise
+            return False
+        return True
+
+    def _start(self, layout: RunnerLayout, takeover: bool) -> None:
+        status = self.check_status()
+        if status is DaemonStatus.PARTIALLY_RUNNING:
+            self._call(lambda supervisor: supervisor.startAllProcesses(False))
+            return
+        if status is DaemonStatus.STOPPED:
+            self._end_supervisord(wait=True)  # begin anew: options may differ
+        elif status is not DaemonStatus.SHUT_DOWN:
+            raise DaemonError(f"the runner of {self.project.name} is {status.value.lower()} already")
+        self.files.log_dir.mkdir(parents=True, exist_ok=True)
+        with no_runner_alive(self.files.daemon_dir, wait_seconds=_HAND_OVER_SECONDS):
+            token = self._open_session(layout, takeover)
+            text = render_configuration(self.files, layout, project=self.project.name, token=token)
+            self.files.configuration.write_text(text, encoding="utf-8")
+            self.files.configuration.chmod(0o600)
+            self._launch()
+
+    def _open_session(self, layout: RunnerLayout, takeover: bool) -> str:
+        options = self.project.runner
+        owner = describe_owner(
+            self.project.name,
+            self.files.daemon_dir,
+            runner_options=options.model_dump(mode="json"),
+            mode="single" if layout.single else "split",
+        )
+        with contextlib.closing(open_queue_database(self.project.queue_spec())) as queue:
+            try:
+                session = open_session(queue, owner, lease_seconds=options.lease_seconds, takeover=takeover)
+            except RunnerActiveError as error:
+                raise RunningDaemonError(error.message, hint=error.hint) from error
+            return session.token
+
+    def _launch(self) -> None:
+        self.files.pid.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.files.configuration)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=self.files.daemon_dir)
+        if done.returncode:
+            said = (done.stderr or done.stdout).strip()
+            raise DaemonError(f"supervisord did not start: {said}", hint=f"see {self.files.log}")
+        self._wait_until(lambda: self.get_supervisord_pid() is not None, "supervisord did not write its pid file")
+
+    def stop(self, wait: bool = False, raise_on_error: bool = False) -> bool:
+        """Tell the processes to finish the steps in hand and end; supervisord stays. False if nothing ran."""
+        if not self._runs(raise_on_error):
+            return False
+        self._call(lambda supervisor: supervisor.stopAllProcesses(wait))
+        return True
+
+    def kill(self, raise_on_error: bool = False, wait: bool = False) -> bool:
+        """Kill the processes at once; supervisord stays and does not start them again."""
+        if not self._runs(raise_on_error):
+            return False
+        info = self.get_processes_info() or {}
+        self._call(lambda supervisor: supervisor.stopAllProcesses(False))
+        pids = [process["pid"] for name, process in info.items() if name != "supervisord" and process["pid"]]
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if wait:
+            self._wait_until(lambda: not any(map(psutil.pid_exists, pids)), "processes do not end")
+        return True
+
+    def shut_down(self, raise_on_error: bool = False, wait: bool = False) -> bool:
+        """End the processes (steps in hand are finished) and supervisord; False if it did not run."""
+        if self.get_supervisord_pid() is None:
+            if raise_on_error:
+                raise DaemonError(f"the runner of {self.project.name} does not run")
+            return False
+        self._end_supervisord(wait=wait)
+        return True
+
+    def _end_supervisord(self, *, wait: bool) -> None:
+        pid = self.get_supervisord_pid()
+        if pid is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+        if wait:
+            self._wait_until(lambda: self.get_supervisord_pid() is None, "supervisord does not end", seconds=86400)
+
+    def foreground_command(self) -> list[str]:
+        """Command that connects a terminal to the daemon's processes."""
+        return [sys.executable, "-m", "supervisor.supervisorctl", "-c", str(self.files.configuration)]
+
+    # -- inside ------------------------------------------------------------------------------------------------
+
+    def _runs(self, raise_on_error: bool) -> bool:
+        status = self.check_status()
+        if status in (DaemonStatus.SHUT_DOWN, DaemonStatus.STOPPED):
+            if raise_on_error:
+                raise DaemonError(f"the runner of {self.project.name} does not run")
+            return False
+        return True
+
+    @contextlib.contextmanager
+    def _starting(self) -> Iterator[None]:
+        """One start at a time."""
+        self.files.daemon_dir.mkdir(parents=True, exist_ok=True)
+        with open(self.files.daemon_dir / "start.lock", "a", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _call(self, ask: Callable[[Any], Any]) -> Any:
+        """Ask supervisord; None if it does not answer (it is starting or ending)."""
+        from xmlrpc.client import Fault, ServerProxy
+
+        from supervisor.xmlrpc import SupervisorTransport
+
+        transport = SupervisorTransport(None, None, f"unix://{self.files.socket}")
+        try:
+            return ask(ServerProxy("http://127.0.0.1", transport=transport).supervisor)
+        except Fault as fault:
+            if "SHUTDOWN_STATE" in fault.faultString:
+                return None
+            raise DaemonError(f"supervisord refused: {fault.faultString}") from fault
+        except OSError:
+            return None
+        finally:
+            transport.close()
+
+    def _wait_until(self, holds: Callable[[], bool], complaint: str, *, seconds: float = 20.0) -> None:
+        end = time.monotonic() + seconds
+        while not holds():
+            if time.monotonic() > end:
+                raise DaemonError(complaint, hint=f"see the logs in {self.files.log_dir}")
+            time.sleep(_POLL_SECONDS)
+
+
+def _combine(states: list[str]) -> DaemonStatus:
+    present = set(states)
+    if present <= {"RUNNING"}:
+        return DaemonStatus.RUNNING
+    if present <= {"STOPPED", "EXITED", "FATAL"}:
+        return DaemonStatus.STOPPED
+    if "STOPPING" in present:
+        return DaemonStatus.STOPPING
+    if present <= {"RUNNING", "STARTING", "BACKOFF"}:
+        return DaemonStatus.STARTING
+    return DaemonStatus.PARTIALLY_RUNNING

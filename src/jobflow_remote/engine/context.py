@@ -1,0 +1,89 @@
+"""What steps and lanes share within one process of the runner."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import ParamSpec, TypeVar
+
+from jobflow_remote.config.workers import WorkerBase
+from jobflow_remote.hosts.port import Host
+from jobflow_remote.model.records import JobRecord
+from jobflow_remote.schedulers.port import HostJob, Scheduler
+from jobflow_remote.services.opened import Services
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass
+class RunnerContext:
+    """Opened adapters, the session's token, and one thread for each thing that may block.
+
+    A store that hangs holds up its own thread, not the queue database.
+    """
+
+    services: Services
+    token: str
+    wake: Callable[[str, str | None], None] = lambda step, worker: None
+    """Wake the lanes of a step (of one worker) in this process."""
+    _threads: dict[str, ThreadPoolExecutor] = field(default_factory=dict)
+
+    async def in_thread(self, name: str, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run a blocking call in the thread called ``name``."""
+        if name not in self._threads:
+            self._threads[name] = ThreadPoolExecutor(1, thread_name_prefix=name)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads[name], lambda: call(*args, **kwargs))
+
+    async def in_queue_thread(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run a call to the queue database."""
+        return await self.in_thread("queue database", call, *args, **kwargs)
+
+    def close(self) -> None:
+        """Let the threads end."""
+        for thread in self._threads.values():
+            thread.shutdown(wait=False, cancel_futures=True)
+
+
+@dataclass(frozen=True)
+class WorkerContext:
+    """One worker, as its steps see it."""
+
+    runner: RunnerContext
+    name: str
+
+    @property
+    def config(self) -> WorkerBase:
+        """Configuration of the worker."""
+        return self.runner.services.worker(self.name)
+
+    @property
+    def host(self) -> Host:
+        """Where its jobs run."""
+        return self.runner.services.host(self.name)
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """How its jobs are run."""
+        return self.runner.services.scheduler(self.name)
+
+    @property
+    def max_running(self) -> int | None:
+        """How many jobs may be with the scheduler at a time; None: any number.
+
+        A shell on this machine without ``max_jobs`` runs one job per core: a wide flow must not start ten thousand
+        interpreters.
+        """
+        config = self.config
+        if config.max_jobs:
+            return int(config.max_jobs)
+        return (os.cpu_count() or 1) if self.scheduler.can_watch else None
+
+
+def host_job(record: JobRecord) -> HostJob:
+    """The record as host and scheduler know it."""
+    return HostJob(record.run_dir or "", record.attempt or "0", record.process_id)

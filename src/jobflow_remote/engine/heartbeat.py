@@ -1,0 +1,104 @@
+"""The heartbeat: prolongs the lease of the runner's session, and hears when the runner should stop.
+
+It has a thread of its own, so that no slow step can hold it up. Every process of the runner has one; the one that
+holds the lock writes, the others only look.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from jobflow_remote.errors import JobflowRemoteError, SessionLostError
+from jobflow_remote.queuedb.port import QueueDatabase
+
+logger = logging.getLogger(__name__)
+
+_LOOK_AT_PARENT_SECONDS = 1.0
+
+
+class Heartbeat(threading.Thread):
+    """Beats until :meth:`stop`.
+
+    Parameters
+    ----------
+    on_end
+        Called once with the reason when the runner should end: ``"superseded"``, ``"stop"`` (somebody asked through
+        the database) or ``"orphaned"`` (the daemon that started this process is gone).
+    watch_parent
+        Whether the process must not outlive the one that started it.
+    """
+
+    def __init__(
+        self,
+        queue: QueueDatabase,
+        token: str,
+        *,
+        daemon_dir: Path,
+        every_seconds: float,
+        lease_seconds: float,
+        watch_parent: bool,
+        on_end: Callable[[str], None],
+    ) -> None:
+        super().__init__(name="heartbeat", daemon=True)
+        self.queue, self.token = queue, token
+        self.every_seconds, self.lease_seconds = every_seconds, lease_seconds
+        self._on_end = on_end
+        self._parent = os.getppid() if watch_parent else None
+        self._stopped = threading.Event()
+        self._lock_path = daemon_dir / "heartbeat.lock"
+        self._lock: IO[str] | None = None
+
+    def stop(self) -> None:
+        """Beat no more."""
+        self._stopped.set()
+
+    def run(self) -> None:
+        """Body of the thread."""
+        left = 0.0
+        while not self._stopped.is_set():
+            if self._parent is not None and os.getppid() != self._parent:
+                self._on_end("orphaned")
+                return
+            if left <= 0:
+                reason = self._beat()
+                if reason:
+                    self._on_end(reason)
+                    return
+                left = self.every_seconds
+            pause = min(left, _LOOK_AT_PARENT_SECONDS) if self._parent is not None else left
+            self._stopped.wait(pause)
+            left -= pause
+
+    def _beat(self) -> str | None:
+        try:
+            if self._is_writer():
+                session = self.queue.renew_session(self.token, lease_seconds=self.lease_seconds)
+            else:
+                found = self.queue.get_session()
+                if found is None or found.token != self.token:
+                    return "superseded"
+                session = found
+        except SessionLostError:
+            return "superseded"
+        except JobflowRemoteError as error:
+            logger.warning("no heartbeat: %s", error.message)
+            return None
+        return session.stop_requested
+
+    def _is_writer(self) -> bool:
+        if self._lock is not None:
+            return True
+        lock = open(self._lock_path, "a", encoding="utf-8")  # noqa: SIM115  # held until the process ends
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            return False
+        self._lock = lock
+        return True

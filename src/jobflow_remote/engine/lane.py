@@ -1,0 +1,207 @@
+"""A lane: one step for one worker, at its own pace.
+
+Each turn asks the queue database for jobs that wait for the step, lets the step act upon them, and writes what came of
+it. Between turns the lane sleeps until it is woken, until a job's retry time, or until its fallback interval ends. A
+worker that is unreachable, slow or misconfigured holds up its own lanes only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from jobflow_remote.engine.context import RunnerContext
+from jobflow_remote.engine.outcome import Advance, Failed, Finish, Outcome
+from jobflow_remote.engine.steps.port import Step
+from jobflow_remote.errors import Failure, JobflowRemoteError, SessionLostError
+from jobflow_remote.model import lifecycle
+from jobflow_remote.model.changes import ApplyResult, ChangeSet
+from jobflow_remote.model.clock import utcnow
+from jobflow_remote.model.decide.failure import decide_failure, failure_of
+from jobflow_remote.model.records import JobRecord
+from jobflow_remote.model.retry import RetryPolicy
+
+logger = logging.getLogger(__name__)
+
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 60.0
+
+
+@dataclass
+class Weather:
+    """Why a lane cannot work at present."""
+
+    since: float
+    why: str
+    pause_seconds: float = _FIRST_PAUSE_SECONDS
+
+
+@dataclass(frozen=True)
+class LaneOptions:
+    """Times of a lane (settings of the project's ``runner``)."""
+
+    fallback_seconds: float
+    retry: RetryPolicy
+    unreachable_limit_seconds: float
+
+
+class Lane:
+    """Repeats one step for one worker until it is told to stop."""
+
+    def __init__(self, step: Step, runner: RunnerContext, options: LaneOptions) -> None:
+        self.step, self.runner, self.options = step, runner, options
+        self.weather: Weather | None = None
+        self._woken = asyncio.Event()
+        self._woken.set()
+        self._stopping = False
+
+    @property
+    def name(self) -> str:
+        """For logs: step and worker."""
+        return f"{self.step.name}/{self.step.worker}"
+
+    def wake(self) -> None:
+        """Have a look at once."""
+        self._woken.set()
+
+    def stop(self) -> None:
+        """Finish the step in hand, not the backlog."""
+        self._stopping = True
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Turn after turn, until :meth:`stop`."""
+        while not self._stopping:
+            self._woken.clear()
+            try:
+                busy = await self.turn()
+                self._clear_up()
+            except SessionLostError:
+                raise
+            except Exception as error:  # noqa: BLE001  # a lane outlives whatever its step runs into
+                await self._bad_turn(error)
+                continue
+            if not busy:
+                await self._sleep(await self._pause_seconds())
+
+    async def turn(self) -> bool:
+        """One batch. Returns whether there may be more to do right away."""
+        records = await self.step.take()
+        if not records:
+            return False
+        outcomes = await self._act(records)
+        await self.write(outcomes)
+        return self.step.drains and len(outcomes) > 0
+
+    async def _act(self, records: list[JobRecord]) -> list[Outcome]:
+        try:
+            return await self.step.run(records)
+        except SessionLostError:
+            raise
+        except Exception as error:
+            if failure_of(error) is Failure.WEATHER and not self._is_too_long():
+                raise
+            return [Failed(record, error) for record in records]
+
+    async def write(self, outcomes: Sequence[Outcome]) -> None:
+        """Ask the queue database for all changes; undo the effect of those that it refuses."""
+        if not outcomes:
+            return
+        changes = [self._change_set(outcome) for outcome in outcomes]
+        results = await self.runner.in_queue_thread(self.runner.services.queue.apply, changes)
+        refused = [outcome for outcome, result in zip(outcomes, results, strict=True) if not result.applied]
+        for outcome, result in zip(outcomes, results, strict=True):
+            _log(outcome, result)
+        if refused:
+            await self.step.undo(refused)
+        self._wake_others(outcomes, results)
+
+    def _change_set(self, outcome: Outcome) -> ChangeSet:
+        if isinstance(outcome, Advance):
+            return outcome.change_set(self.runner.token)
+        if isinstance(outcome, Finish):
+            return outcome.changes
+        return decide_failure(
+            outcome.record,
+            outcome.error,
+            message=describe_error(outcome.error),
+            policy=self.options.retry,
+            holder=self.runner.token,
+            now=utcnow(),
+            extra=dict(outcome.fields),
+        )
+
+    def _wake_others(self, outcomes: Sequence[Outcome], results: Sequence[ApplyResult]) -> None:
+        steps: set[str] = set()
+        for outcome, result in zip(outcomes, results, strict=True):
+            if result.applied and isinstance(outcome, Advance):
+                steps.update(lifecycle.next_steps(outcome.to))
+            if result.ready:
+                steps.add("checkout")
+        steps |= self.step.makes_room_for
+        for step in steps - ({self.step.name} if self.step.drains else set()):
+            self.runner.wake(step, self.step.worker if step != "checkout" else None)
+
+    async def _pause_seconds(self) -> float:
+        pause = self.options.fallback_seconds
+        retry = await self.step.next_retry()
+        if retry is not None:
+            pause = min(pause, max(0.0, (retry - utcnow()) / timedelta(seconds=1)) + 0.01)
+        return pause
+
+    async def _sleep(self, seconds: float) -> None:
+        if self._stopping:
+            return
+        try:
+            await asyncio.wait_for(self._woken.wait(), seconds)
+        except TimeoutError:
+            pass
+
+    # -- weather -----------------------------------------------------------------------------------------------
+
+    def _is_too_long(self) -> bool:
+        return self.weather is not None and time.monotonic() - self.weather.since > self.options.unreachable_limit_seconds
+
+    async def _bad_turn(self, error: Exception) -> None:
+        why = describe_error(error) if isinstance(error, JobflowRemoteError) else f"{type(error).__name__}: {error}"
+        if self.weather is None:
+            self.weather = Weather(time.monotonic(), why)
+            expected = failure_of(error) is Failure.WEATHER
+            logger.warning("%s waits: %s", self.name, why, exc_info=None if expected else error)
+        weather = self.weather
+        if not self._stopping:
+            await asyncio.sleep(weather.pause_seconds)
+        weather.pause_seconds = min(_LONGEST_PAUSE_SECONDS, weather.pause_seconds * 2)
+
+    def _clear_up(self) -> None:
+        if self.weather is not None:
+            logger.warning("%s goes on after %.0f s", self.name, time.monotonic() - self.weather.since)
+            self.weather = None
+
+
+def describe_error(error: BaseException) -> str:
+    """What people read in ``remote.error``: the message and hint of an error of ours, else the traceback."""
+    if isinstance(error, JobflowRemoteError):
+        return f"{error.message}\n{error.hint}" if error.hint else error.message
+    return "".join(traceback.format_exception(error))
+
+
+def _log(outcome: Outcome, result: ApplyResult) -> None:
+    record = outcome.record
+    job = f"job {record.db_id} {record.uuid} ({record.index})"
+    if not result.applied:
+        logger.info("%s: refused, %s", job, result.refusal)
+    elif isinstance(outcome, Advance):
+        logger.info("%s: %s -> %s", job, outcome.event, outcome.to)
+    elif isinstance(outcome, Finish):
+        change = outcome.changes.changes[0]
+        more = f", {len(outcome.changes.new_jobs)} new jobs" if outcome.changes.new_jobs else ""
+        logger.info("%s: %s -> %s%s", job, change.event, change.to, more)
+    else:
+        level = logging.DEBUG if isinstance(outcome.error, JobflowRemoteError) else logging.ERROR
+        logger.error("%s: %s failed in state %s: %s", job, record.state, record.state, describe_error(outcome.error))
+        logger.log(level, "%s", job, exc_info=outcome.error)

@@ -1,0 +1,257 @@
+"""One process of the runner: the lanes of its roles, its bell, its heartbeat.
+
+The daemon starts one such process per role, or a single one with all roles; ``jf runner run`` is the same in the
+foreground.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO
+
+from jobflow_remote.bootstrap import open_services
+from jobflow_remote.engine.context import RunnerContext, WorkerContext
+from jobflow_remote.engine.heartbeat import Heartbeat
+from jobflow_remote.engine.lane import Lane, LaneOptions
+from jobflow_remote.engine.logs import start_logging
+from jobflow_remote.engine.orphans import give_up_orphans
+from jobflow_remote.engine.table import fallback_seconds, step_class
+from jobflow_remote.errors import JobflowRemoteError, SessionLostError
+from jobflow_remote.model.lifecycle import ROLES, UNFINISHED
+from jobflow_remote.queuedb.port import WHOLE, Share
+from jobflow_remote.services import wakeup
+from jobflow_remote.services.opened import Services
+from jobflow_remote.services.session import (
+    SHARE_VARIABLE,
+    TOKEN_VARIABLE,
+    describe_owner,
+    hold_alive_lock,
+    no_runner_alive,
+    open_session,
+)
+
+logger = logging.getLogger(__name__)
+
+EXIT_SUPERSEDED = 3
+"""Exit code of a process whose session was lost: starting it again would not help."""
+_LOOK_FOR_CHANGES_SECONDS = 1.0
+_ORPHANS_EVERY_SECONDS = 10.0
+
+
+class Runner:
+    """Lanes for the steps of ``roles``, until somebody says stop."""
+
+    def __init__(
+        self, services: Services, token: str, *, roles: Iterable[str], daemonized: bool = False, share: Share = WHOLE
+    ) -> None:
+        self.services, self.roles, self.daemonized, self.share = services, tuple(roles), daemonized, share
+        self.context = RunnerContext(services, token, wake=self.wake)
+        self.ended_by: str | None = None
+        self._lanes: list[Lane] = []
+        self._local_steps = {step for role in self.roles for step in ROLES[role]}
+        self._stop = asyncio.Event()
+
+    def wake(self, step: str, worker: str | None = None) -> None:
+        """Wake the lanes of a step, here or in another process of this runner."""
+        if step not in self._local_steps:
+            self.services.ring([step])
+            return
+        for lane in self._lanes:
+            if lane.step.name == step and worker in (None, lane.step.worker):
+                lane.wake()
+
+    async def run(self, *, until_idle: bool = False, max_seconds: float | None = None) -> None:
+        """Work until told to stop (or, for scripts and tests, until no job is left that the runner could move)."""
+        loop = asyncio.get_running_loop()
+        bell = wakeup.Bell(self.services.daemon_dir, "-".join(self.roles)[:12])
+        loop.add_reader(bell.fileno(), self._on_bell, bell)
+        heartbeat = self._start_heartbeat(loop)
+        self._lanes = self._make_lanes()
+        tasks = [asyncio.create_task(lane.run(), name=lane.name) for lane in self._lanes]
+        if "checkout" in self.roles:
+            tasks += [asyncio.create_task(self._watch_database()), asyncio.create_task(self._look_for_orphans())]
+        if until_idle:
+            tasks.append(asyncio.create_task(self._stop_when_idle(max_seconds)))
+        try:
+            await self._wait(tasks)
+        finally:
+            heartbeat.stop()
+            loop.remove_reader(bell.fileno())
+            bell.close()
+            await self.services.close_hosts()
+            self.context.close()
+
+    def stop(self, reason: str = "stop") -> None:
+        """Finish the steps in hand and end; call it in the event loop."""
+        self.ended_by = self.ended_by or reason
+        self._stop.set()
+        for lane in self._lanes:
+            lane.stop()
+
+    # -- inside ------------------------------------------------------------------------------------------------
+
+    async def _wait(self, tasks: list[asyncio.Task[None]]) -> None:
+        stopping = asyncio.create_task(self._stop.wait())
+        await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        self.stop("failed" if not self._stop.is_set() else "stop")
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(result, SessionLostError):
+                self.ended_by = "superseded"
+            elif isinstance(result, Exception):
+                logger.error("a lane ended", exc_info=result)
+
+    def _make_lanes(self) -> list[Lane]:
+        options = self.services.project.runner
+        lanes = []
+        for worker in self.services.project.workers:
+            for role in self.roles:
+                for name in ROLES[role]:
+                    step = step_class(name)(WorkerContext(self.context, worker), self.share)
+                    times = LaneOptions(
+                        fallback_seconds(name, options), options.retry_policy(), options.unreachable_limit
+                    )
+                    lanes.append(Lane(step, self.context, times))
+        return lanes
+
+    def _start_heartbeat(self, loop: asyncio.AbstractEventLoop) -> Heartbeat:
+        options = self.services.project.runner
+        heartbeat = Heartbeat(
+            self.services.queue,
+            self.context.token,
+            daemon_dir=self.services.daemon_dir,
+            every_seconds=options.heartbeat_seconds,
+            lease_seconds=options.lease_seconds,
+            watch_parent=self.daemonized,
+            on_end=lambda reason: loop.call_soon_threadsafe(self._on_heartbeat_end, reason),
+        )
+        heartbeat.start()
+        return heartbeat
+
+    def _on_heartbeat_end(self, reason: str) -> None:
+        logger.warning("the runner ends: %s", reason)
+        if self.daemonized and reason == "stop":
+            os.kill(os.getppid(), signal.SIGTERM)  # supervisord: it stops all processes and ends
+        self.stop(reason)
+
+    def _on_bell(self, bell: wakeup.Bell) -> None:
+        steps = bell.read()
+        for lane in self._lanes:
+            if wakeup.EVERYBODY in steps or lane.step.name in steps:
+                lane.wake()
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._stop.wait(), seconds)
+        except TimeoutError:
+            pass
+
+    async def _watch_database(self) -> None:
+        """Notice writers who could not ring (another machine, a container, a killed process)."""
+        while not self._stop.is_set():
+            await self._pause(_LOOK_FOR_CHANGES_SECONDS)
+            try:
+                changed = await self.context.in_thread("changes", self.services.queue.changed_by_others)
+            except JobflowRemoteError:
+                continue
+            if changed:
+                self.services.ring()
+
+    async def _look_for_orphans(self) -> None:
+        while not self._stop.is_set():
+            try:
+                found = await self.context.in_queue_thread(give_up_orphans, self.context)
+                if found:
+                    logger.warning("%d jobs have a worker that the project does not know: REMOTE_ERROR", found)
+            except SessionLostError:
+                raise
+            except JobflowRemoteError as error:
+                logger.warning("cannot look for jobs without worker: %s", error.message)
+            await self._pause(_ORPHANS_EVERY_SECONDS)
+
+    async def _stop_when_idle(self, max_seconds: float | None) -> None:
+        end = None if max_seconds is None else time.monotonic() + max_seconds
+        while not self._stop.is_set():
+            load = await self.context.in_queue_thread(self.services.queue.workload)
+            if not any(number for (_, state), number in load.items() if state in UNFINISHED):
+                self.stop("idle")
+            elif end is not None and time.monotonic() > end:
+                self.stop("timeout")
+            await self._pause(0.1)
+
+
+def run_runner(
+    project_name: str | None = None,
+    *,
+    roles: Iterable[str] | None = None,
+    log_level: str | None = None,
+    daemonized: bool = False,
+) -> int:
+    """Run a process of the runner until it is told to stop; returns its exit code.
+
+    Started by the daemon it joins the session that the daemon opened; by hand it opens one.
+    """
+    chosen = tuple(ROLES) if not roles else tuple(role for role in ROLES if role in set(roles))
+    with ExitStack() as stack:
+        services = stack.enter_context(open_services(project_name))
+        _start_logs(services, chosen, log_level, daemonized)
+        token = os.environ.get(TOKEN_VARIABLE) if daemonized else None
+        alive = hold_alive_lock(services.daemon_dir) if token else None
+        if token is None:
+            token, alive = _open_own_session(services)
+        runner = Runner(services, token, roles=chosen, daemonized=daemonized, share=_share())
+        try:
+            asyncio.run(_run_with_signals(runner))
+        finally:
+            if alive is not None:
+                alive.close()
+            _close_session_if_last(services, token)
+        logger.info("ended: %s", runner.ended_by)
+        return EXIT_SUPERSEDED if runner.ended_by == "superseded" else 0
+
+
+def _start_logs(services: Services, roles: tuple[str, ...], log_level: str | None, daemonized: bool) -> None:
+    project = services.project
+    level = type(project.log_level)(log_level) if log_level else project.log_level
+    name = "runner" if len(roles) == len(ROLES) else f"runner_{'_'.join(roles)}"
+    start_logging(
+        Path(str(project.log_dir)), name=name, level=level.to_logging(), runner_id=str(os.getpid()), to_terminal=not daemonized
+    )
+    logger.info("project %s: %s, on %s", project.name, ", ".join(roles), services.queue.describe())
+
+
+def _share() -> Share:
+    part, _, parts = os.environ.get(SHARE_VARIABLE, "0/1").partition("/")
+    return Share(int(part), int(parts))
+
+
+def _close_session_if_last(services: Services, token: str) -> None:
+    """The last process of a runner to end gives the session back, so that nobody has to wait for the lease."""
+    try:
+        with no_runner_alive(services.daemon_dir):
+            services.queue.close_session(token)
+    except JobflowRemoteError:
+        pass
+
+
+def _open_own_session(services: Services) -> tuple[str, IO[str]]:
+    options = services.project.runner
+    with no_runner_alive(services.daemon_dir):
+        owner = describe_owner(
+            services.project.name, services.daemon_dir, runner_options=options.model_dump(mode="json"), mode="foreground"
+        )
+        session = open_session(services.queue, owner, lease_seconds=options.lease_seconds)
+    return session.token, hold_alive_lock(services.daemon_dir)
+
+
+async def _run_with_signals(runner: Runner) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, runner.stop)
+    await runner.run()

@@ -1,0 +1,40 @@
+"""``check_out``: take READY jobs, a bounded number ahead of what the worker can run."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from jobflow_remote.engine.outcome import Outcome
+from jobflow_remote.engine.steps.port import Step
+from jobflow_remote.model.records import JobRecord
+from jobflow_remote.model.states import JobState
+
+_AHEAD = 500
+"""Jobs that may wait between check-out and submission: enough to keep every batch full, few enough that a job of high
+priority which is submitted later overtakes most of the others."""
+
+
+class CheckoutStep(Step):
+    """The claim is the step: one write takes the jobs and makes them CHECKED_OUT."""
+
+    name = "checkout"
+
+    async def take(self) -> list[JobRecord]:
+        room = self.batch
+        limit = self.context.max_running
+        if limit is not None:
+            load = await self.runner.in_queue_thread(self.queue.workload)
+            ahead = sum(load.get((self.worker, state), 0) for state in (JobState.CHECKED_OUT, JobState.UPLOADED))
+            room = min(room, max(0, min(_AHEAD, max(20, 4 * limit)) - ahead))
+        if room == 0:
+            return []
+        return await self.runner.in_queue_thread(
+            self.queue.claim, self.runner.token, worker=self.worker, limit=room, share=self.share
+        )
+
+    async def next_retry(self) -> datetime | None:
+        return None
+
+    async def run(self, records: list[JobRecord]) -> list[Outcome]:
+        self.runner.wake("upload", self.worker)
+        return []

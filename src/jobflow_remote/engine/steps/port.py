@@ -1,0 +1,67 @@
+"""What a step is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from datetime import datetime
+from typing import ClassVar
+
+from jobflow_remote.engine.context import WorkerContext
+from jobflow_remote.engine.outcome import Outcome
+from jobflow_remote.model import lifecycle
+from jobflow_remote.model.records import JobRecord
+from jobflow_remote.queuedb.port import WHOLE, Share
+
+
+class Step(ABC):
+    """One kind of work on jobs of one worker.
+
+    A step can be repeated: a runner that follows one which was killed gives it the same records again.
+    """
+
+    name: ClassVar[str]
+    batch: ClassVar[int] = 100
+    """Jobs per turn."""
+    drains: ClassVar[bool] = True
+    """Whether a turn that did something is followed by another at once."""
+    makes_room_for: ClassVar[frozenset[str]] = frozenset()
+    """Steps that may have been held up by a limit which this step loosens."""
+
+    def __init__(self, context: WorkerContext, share: Share = WHOLE) -> None:
+        self.context, self.share = context, share
+        self.runner = context.runner
+        self.queue = context.runner.services.queue
+
+    @property
+    def worker(self) -> str:
+        """Name of the worker."""
+        return self.context.name
+
+    async def take(self) -> list[JobRecord]:
+        """Jobs that wait for this step, the most urgent first."""
+        return await self.runner.in_queue_thread(
+            self.queue.due,
+            self.runner.token,
+            states=lifecycle.STEPS[self.name],
+            worker=self.worker,
+            limit=self.batch,
+            share=self.share,
+        )
+
+    async def next_retry(self) -> datetime | None:
+        """When the first of the jobs that wait for their next try is due."""
+        return await self.runner.in_queue_thread(
+            self.queue.next_retry, self.runner.token, states=lifecycle.STEPS[self.name], worker=self.worker
+        )
+
+    @abstractmethod
+    async def run(self, records: list[JobRecord]) -> list[Outcome]:
+        """Act, and say what came of it. Records without an outcome stay as they are.
+
+        An exception stands for all of them.
+        """
+
+    async def undo(self, refused: Sequence[Outcome]) -> None:
+        """Take back the effect on jobs that were changed meanwhile (a person was quicker)."""
+        return None

@@ -1,0 +1,112 @@
+"""``submit``: write the submission script and hand the job to the scheduler, once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from jobflow_remote.config.base import ExecutionConfig
+from jobflow_remote.engine.context import host_job
+from jobflow_remote.engine.outcome import Advance, Failed, Outcome
+from jobflow_remote.engine.steps.port import Step
+from jobflow_remote.errors import ConfigError, SchedulerError
+from jobflow_remote.layout import SUBMIT_FILENAME
+from jobflow_remote.model import lifecycle
+from jobflow_remote.model.records import Document, JobRecord
+from jobflow_remote.model.states import JobState
+from jobflow_remote.schedulers.script import ScriptParts, render_script
+
+
+class SubmitStep(Step):
+    """All jobs of a batch are submitted by one command, whose answer tells each job's id."""
+
+    name = "submit"
+
+    async def take(self) -> list[JobRecord]:
+        room = self.batch
+        limit = self.context.max_running
+        if limit is not None:
+            load = await self.runner.in_queue_thread(self.queue.workload)
+            room = min(room, limit - sum(load.get((self.worker, s), 0) for s in lifecycle.IN_SCHEDULER))
+        if room <= 0:
+            return []
+        return await self.runner.in_queue_thread(
+            self.queue.due, self.runner.token,
+            states=lifecycle.STEPS[self.name], worker=self.worker, limit=room, share=self.share,
+        )  # fmt: skip
+
+    async def run(self, records: list[JobRecord]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        scripts: dict[str, bytes] = {}
+        ready: list[JobRecord] = []
+        for record in records:
+            try:
+                text = self._script(record)
+            except (ConfigError, SchedulerError) as error:
+                outcomes.append(Failed(record, error))
+                continue
+            scripts[os.path.join(record.run_dir or "", SUBMIT_FILENAME)] = text.encode()
+            ready.append(record)
+        if ready:
+            outcomes += await self._submit(ready, scripts)
+        return outcomes
+
+    async def _submit(self, records: list[JobRecord], scripts: dict[str, bytes]) -> list[Outcome]:
+        host, scheduler = self.context.host, self.context.scheduler
+        await host.put_many(scripts)
+        jobs = [host_job(record) for record in records]
+        answer = await host.run(scheduler.render_submit(jobs), timeout_seconds=self.context.config.timeout_execute)
+        outcomes: list[Outcome] = []
+        for record, result in zip(records, scheduler.parse_submit(answer, jobs), strict=True):
+            if result.process_id is None:
+                outcomes.append(Failed(record, SchedulerError(f"submission failed: {result.error}")))
+            else:
+                fields = {"remote.process_id": result.process_id, "remote.exit_code": None, "remote.reason": None}
+                outcomes.append(Advance(record, "submit", JobState.SUBMITTED, fields))
+        return outcomes
+
+    async def undo(self, refused: Sequence[Outcome]) -> None:
+        """Cancel what was submitted for jobs that somebody stopped or reset in the meantime."""
+        jobs = [
+            host_job(outcome.record) for outcome in refused if isinstance(outcome, Advance) and outcome.record.run_dir
+        ]
+        if jobs:
+            await self.context.host.run(
+                self.context.scheduler.render_cancel(jobs), timeout_seconds=self.context.config.timeout_execute
+            )
+
+    def _script(self, record: JobRecord) -> str:
+        worker = self.context.config
+        execution = self._exec_config(record)
+        resources: Document = worker.resources or {} if record.resources is None else record.resources
+        header = self.context.scheduler.render_header(
+            name=record.name, run_dir=record.run_dir or "", resources=resources
+        )
+        return render_script(
+            ScriptParts(
+                header=header,
+                run_dir=record.run_dir or "",
+                command=worker.execution_cmd,
+                pre_run=(worker.pre_run, execution.pre_run),
+                export=execution.export or {},
+                modules=execution.modules or (),
+                post_run=(worker.post_run, execution.post_run),
+                path_suffix=os.path.dirname(sys.executable) if worker.is_local else None,
+            )
+        )
+
+    def _exec_config(self, record: JobRecord) -> ExecutionConfig:
+        wanted: Any = record.exec_config
+        if not wanted:
+            return ExecutionConfig()
+        if isinstance(wanted, str):
+            known = self.runner.services.project.exec_config
+            if wanted not in known:
+                raise ConfigError(
+                    f"the project has no exec_config {wanted!r}",
+                    hint=f"it has {', '.join(known) or 'none'}; add it to the project file and `jf job retry` the job",
+                )
+            return known[wanted]
+        return ExecutionConfig.model_validate({k: v for k, v in wanted.items() if not k.startswith("@")})

@@ -1,0 +1,68 @@
+"""``upload``: resolve the references of a job and put its input file on the worker."""
+
+from __future__ import annotations
+
+import os
+
+from jobflow_remote.engine.outcome import Advance, Failed, Outcome
+from jobflow_remote.engine.steps.port import Step
+from jobflow_remote.errors import ConfigError, Failure, NotFoundError
+from jobflow_remote.layout import IN_FILENAME, OUT_FILENAME, run_folder, store_filename
+from jobflow_remote.model.decide.failure import failure_of
+from jobflow_remote.model.records import JobRecord
+from jobflow_remote.model.states import JobState
+from jobflow_remote.outputs import jobfiles, references
+
+
+class UploadStep(Step):
+    """All input files of a batch travel together."""
+
+    name = "upload"
+    batch = 50
+    makes_room_for = frozenset()
+
+    async def run(self, records: list[JobRecord]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        files: dict[str, bytes] = {}
+        leftovers: list[str] = []
+        for record in records:
+            run_dir = run_folder(str(self.context.config.work_dir), record.uuid, record.index)
+            try:
+                files[os.path.join(run_dir, IN_FILENAME)] = await self.runner.in_thread("outputs", self._input, record)
+                if record.remote["prerun_cleanup"]:
+                    await self.context.host.remove_run_folder(run_dir)
+            except Exception as error:
+                if failure_of(error) is Failure.WEATHER:
+                    raise
+                outcomes.append(Failed(record, error))
+                continue
+            leftovers += [os.path.join(run_dir, name) for name in (OUT_FILENAME, store_filename())]
+            fields = {"run_dir": run_dir, "remote.prerun_cleanup": False}
+            outcomes.append(Advance(record, "upload", JobState.UPLOADED, fields))
+        await self.context.host.put_many(files, replace_in=leftovers)
+        return outcomes
+
+    def _input(self, record: JobRecord) -> bytes:
+        document = self.queue.get_job(record.uuid, record.index, with_inputs=True)
+        if document is None:
+            raise NotFoundError(f"job {record.db_id} is no longer in the queue database")
+        services = self.runner.services
+        store_name = self._store_name(record.flow_uuid)
+        names = services.project.additional_store_names(store_name)
+        missing = sorted(jobfiles.stores_used(document["job"]) - set(names))
+        if missing:
+            raise ConfigError(
+                f"the job wants to store data in {', '.join(missing)}, which the output store does not have",
+                hint=f"additional stores of the project: {', '.join(names) or 'none'}",
+            )
+        job = document["job"]
+        if references.has_references(job):
+            job = references.resolve_job(job, services.outputs(store_name))
+        return jobfiles.render_input(document, job=job, store_names=names, attempt=record.attempt or "0")
+
+    def _store_name(self, flow_uuid: str) -> str | None:
+        if not self.runner.services.project.optional_jobstores:
+            return None
+        flows = self.queue.find_flows({"uuid": flow_uuid}, fields=["jobstore"])
+        name: str | None = flows[0].get("jobstore") if flows else None
+        return name
