@@ -1,0 +1,94 @@
+"""One run of ``jf``: its global options, and what it opened. Opened on first use, closed at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from jobflow_remote.cli.output import print_banner
+
+if TYPE_CHECKING:
+    from jobflow_remote.config.settings import JobflowRemoteSettings
+    from jobflow_remote.config.snapshot import ProjectSnapshot
+    from jobflow_remote.queuedb.port import QueueDatabase
+    from jobflow_remote.services.opened import Services
+
+
+@dataclass
+class Invocation:
+    """What the command that runs was told, and has opened."""
+
+    project_name: str | None = None
+    full_exc: bool = False
+    profile: bool = False
+    _closers: list[Callable[[], None]] = field(default_factory=list)
+    _bannered: bool = False
+
+    @property
+    def settings(self) -> JobflowRemoteSettings:
+        """The settings in force."""
+        from jobflow_remote.config.settings import get_settings
+
+        return get_settings()
+
+    def choose_project(self, name: str) -> None:
+        """Make a project the default until the command ends, for what asks for none by name (plug-ins)."""
+        settings = self.settings
+        former, settings.project = settings.project, name
+        self._closers.append(lambda: setattr(settings, "project", former))
+
+    def announce(self, name: str, filepath: object, *, for_machines: bool = False) -> None:
+        """Print the banner, once."""
+        if not self._bannered:
+            print_banner(name, str(filepath), for_machines=for_machines)
+            self._bannered = True
+
+    def project(self, *, for_machines: bool = False) -> ProjectSnapshot:
+        """The selected project: name, folders, queue database. Nothing is opened."""
+        from jobflow_remote.config.snapshot import load_snapshot
+
+        snapshot = load_snapshot(self.project_name)
+        self.announce(snapshot.name, snapshot.filepath, for_machines=for_machines)
+        return snapshot
+
+    def queue(self, *, for_machines: bool = False) -> QueueDatabase:
+        """The queue database of the selected project."""
+        from jobflow_remote.queuedb import open_queue_database
+
+        queue = open_queue_database(self.project(for_machines=for_machines).queue_spec)
+        self._closers.append(queue.close)
+        return queue
+
+    def services(self, *, for_machines: bool = False) -> Services:
+        """Everything of the selected project, for commands that need more than the queue database."""
+        from jobflow_remote.bootstrap import open_services
+
+        self.project(for_machines=for_machines)
+        services = open_services(self.project_name)
+        self._closers.append(services.close)
+        return services
+
+    def close(self) -> None:
+        """Close what was opened."""
+        while self._closers:
+            self._closers.pop()()
+
+
+_CURRENT: ContextVar[Invocation] = ContextVar("jobflow_remote_invocation")
+
+
+def begin(invocation: Invocation) -> None:
+    """Make this the run that commands see."""
+    _CURRENT.set(invocation)
+
+
+def current() -> Invocation:
+    """The run that is going on."""
+    try:
+        return _CURRENT.get()
+    except LookupError:
+        invocation = Invocation()
+        _CURRENT.set(invocation)
+        return invocation

@@ -1,0 +1,28 @@
+"""The console script. What compute nodes run is answered before the rest of the command line is imported."""
+
+from __future__ import annotations
+
+import sys
+
+_FULL_EXC = ("-fe", "--full-exc")
+
+
+def main() -> None:
+    """Run ``jf``.
+
+    ``jf -fe execution run DIR`` is what submission scripts of release 1.0.1 contain: it has to start fast and
+    to need neither a project nor the libraries of the command line.
+    """
+    arguments = sys.argv[1:]
+    rest = arguments[1:] if arguments[:1] and arguments[0] in _FULL_EXC else arguments
+    if rest[:1] == ["execution"] and not {"-h", "--help", "--tree"} & set(rest):
+        from jobflow_remote.execution import main as run_on_node
+
+        sys.exit(run_on_node(rest[1:]))
+    from jobflow_remote.cli.jf import app
+
+    app(prog_name="jf")
+
+
+if __name__ == "__main__":
+    main()

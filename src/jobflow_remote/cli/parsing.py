@@ -1,0 +1,76 @@
+"""Text of the command line → values. Every function raises ``ValueError`` with the reason."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, time, timedelta
+from typing import Any
+
+_START_FORMATS = ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S")
+_END_FORMATS = _START_FORMATS
+
+
+def _parse_moment(text: str, formats: tuple[str, ...]) -> datetime | None:
+    for form in formats:
+        try:
+            return datetime.strptime(text, form)
+        except ValueError:
+            continue
+    return None
+
+
+def parse_start_date(text: str | datetime) -> datetime:
+    """A local moment; a time of day alone is the last moment that had it (today, or yesterday)."""
+    if isinstance(text, datetime):
+        return text
+    moment = _parse_moment(text, _START_FORMATS)
+    if moment is not None:
+        return moment
+    try:
+        clock = time.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no date: write 2025-03-17, 2025-03-17T18:30:00 or 18:30:00") from None
+    now = datetime.now()
+    today = datetime.combine(now.date(), clock)
+    return today if today <= now else today - timedelta(days=1)
+
+
+def parse_end_date(text: str | datetime) -> datetime:
+    """A local moment."""
+    moment = text if isinstance(text, datetime) else _parse_moment(text, _END_FORMATS)
+    if moment is None:
+        raise ValueError(f"{text!r} is no date: write 2025-03-17 or 2025-03-17T18:30:00")
+    return moment
+
+
+def parse_dict(text: str | dict[str, Any]) -> dict[str, Any]:
+    """A JSON object, or ``key=value,key=value`` with texts as values."""
+    if isinstance(text, dict):
+        return text
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        value = None
+    if isinstance(value, dict):
+        return value
+    pairs = [chunk.split("=") for chunk in text.split(",")]
+    if any(len(pair) != 2 or not pair[0].strip() for pair in pairs):
+        raise ValueError(f"{text!r} is neither a JSON object nor key=value,key=value")
+    return {key.strip(): content for key, content in pairs}
+
+
+def parse_job_index(text: str | tuple[str, int]) -> tuple[str, int]:
+    """``UUID:INDEX``."""
+    if isinstance(text, tuple):
+        return text
+    uuid, separator, index = text.rpartition(":")
+    if not separator or not uuid or not index.isdigit():
+        raise ValueError(f"{text!r} is not UUID:INDEX, such as 1bb0ed7f-3cce-45aa-aebf-dad9a7ec2214:1")
+    return uuid, int(index)
+
+
+def parse_names(text: str | list[str]) -> list[str]:
+    """Names separated by commas."""
+    if isinstance(text, list):
+        return text
+    return [name.strip() for name in text.split(",") if name.strip()]

@@ -1,0 +1,246 @@
+"""Looking at jobs, flows and outputs: what listings and pages show. Reads only, prints nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from jobflow_remote.control.ids import resolve_flow, resolve_job
+from jobflow_remote.errors import NotFoundError
+from jobflow_remote.model import lifecycle
+from jobflow_remote.model.records import Document
+from jobflow_remote.model.selection import FlowSelection, JobSelection
+from jobflow_remote.model.states import FlowState, JobState
+from jobflow_remote.queuedb.port import QueueDatabase, Sort
+
+if TYPE_CHECKING:
+    from jobflow_remote.outputs.jobstore import OutputStore
+
+JOB_SUMMARY = ("uuid", "index", "db_id", "state", "worker", "job.name", "updated_on")
+"""Fields of a job that a listing shows without being asked for more."""
+
+
+class SortOption(StrEnum):
+    """By what listings are sorted."""
+
+    CREATED_ON = "created_on"
+    UPDATED_ON = "updated_on"
+    DB_ID = "db_id"
+
+    def to_sort(self, *, ascending: bool = False) -> Sort:
+        """The order as the queue database takes it; ids are compared as numbers."""
+        field = "db_number" if self is SortOption.DB_ID else self.value
+        return ((field, 1 if ascending else -1),)
+
+
+# -- jobs ------------------------------------------------------------------------------------------
+
+
+def list_jobs(
+    queue: QueueDatabase,
+    selection: JobSelection,
+    *,
+    fields: Sequence[str] = JOB_SUMMARY,
+    sort: Sort = (("updated_on", -1),),
+    limit: int = 100,
+) -> list[Document]:
+    """Jobs of a selection with the fields asked for; ``limit`` 0 means all."""
+    return queue.find_jobs(selection.to_filter(), fields=fields, sort=sort, limit=limit)
+
+
+def job_info(
+    queue: QueueDatabase, identifier: str, index: int | None = None, *, with_inputs: bool = False
+) -> Document:
+    """The whole document of one job.
+
+    Raises
+    ------
+    NotFoundError
+        If no job answers to the id.
+    """
+    uuid, index = resolve_job(queue, identifier, index)
+    document = queue.get_job(uuid, index, with_inputs=with_inputs)
+    if document is None:
+        raise NotFoundError(f"job {uuid} ({index}) was deleted meanwhile")
+    return document
+
+
+def run_seconds(document: Mapping[str, Any], now: datetime) -> tuple[float, bool] | None:
+    """How long a job ran, and whether that is final; None if it did not start."""
+    start, end = document.get("start_time"), document.get("end_time")
+    if start is None:
+        return None
+    if document.get("state") in (JobState.RUNNING, JobState.BATCH_RUNNING):
+        return (now - start).total_seconds(), False
+    return ((end - start).total_seconds(), True) if end is not None else None
+
+
+# -- flows -----------------------------------------------------------------------------------------
+
+
+def list_flows(
+    queue: QueueDatabase, selection: FlowSelection, *, sort: Sort = (("updated_on", -1),), limit: int = 100
+) -> list[Document]:
+    """Flows of a selection, each with the number of its jobs by state; ``limit`` 0 means all."""
+    return queue.find_flows(selection.to_filter(), sort=sort, limit=limit)
+
+
+def jobs_of_flows(
+    queue: QueueDatabase, flow_uuids: Sequence[str], *, fields: Sequence[str] = ("state", "worker")
+) -> dict[str, list[Document]]:
+    """Flow → its jobs with the fields asked for, in the order of their ids."""
+    found: dict[str, list[Document]] = {uuid: [] for uuid in flow_uuids}
+    if flow_uuids:
+        query = {"flow_uuid": {"$in": list(flow_uuids)}}
+        for job in queue.find_jobs(query, fields=["flow_uuid", *fields], sort=(("db_number", 1),)):
+            found[job["flow_uuid"]].append(job)
+    return found
+
+
+def first_db_ids(queue: QueueDatabase, flows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Flow → the lowest ``db_id`` of its jobs."""
+    numbers = [flow["db_number"] for flow in flows if flow.get("db_number") is not None]
+    if not numbers:
+        return {}
+    jobs = queue.find_jobs({"db_number": {"$in": numbers}}, fields=["flow_uuid", "db_id"])
+    return {job["flow_uuid"]: job["db_id"] for job in jobs}
+
+
+def latest_flows(queue: QueueDatabase, number: int) -> list[str]:
+    """uuids of the flows that were created last."""
+    sort: Sort = (("created_on", -1), ("db_number", -1))
+    return [flow["uuid"] for flow in queue.find_flows({}, fields=["uuid"], sort=sort, limit=number)]
+
+
+def flow_summary(queue: QueueDatabase, flow_uuid: str) -> Document:
+    """One flow with its counters, without the list of its jobs.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such flow.
+    """
+    found = queue.find_flows({"uuid": flow_uuid}, limit=1)
+    if not found:
+        raise NotFoundError(f"there is no flow {flow_uuid}", hint="`jf flow list -m 0` lists all flows")
+    return found[0]
+
+
+def flow_info(
+    queue: QueueDatabase,
+    identifier: str,
+    *,
+    is_job: bool = False,
+    fields: Sequence[str] = JOB_SUMMARY,
+    sort: Sort = (("db_number", 1),),
+) -> tuple[Document, list[Document]]:
+    """A flow and all of its jobs with the fields asked for."""
+    uuid = resolve_flow(queue, identifier, is_job=is_job)
+    return flow_summary(queue, uuid), queue.find_jobs({"flow_uuid": uuid}, fields=fields, sort=sort)
+
+
+@dataclass(frozen=True, slots=True)
+class FlowProgress:
+    """How far a flow is: numbers only, whatever its size."""
+
+    uuid: str
+    name: str
+    state: FlowState
+    counts: Mapping[str, int]
+
+    def number(self, states: frozenset[JobState]) -> int:
+        """Number of jobs in ``states``."""
+        return sum(self.counts.get(state.value, 0) for state in states)
+
+    @property
+    def total(self) -> int:
+        """Number of jobs that count (those that a rerun has replaced do not)."""
+        return sum(self.counts.values())
+
+    @property
+    def settled(self) -> int:
+        """Number of jobs with which nothing will happen unless a person acts."""
+        return self.number(lifecycle.FINAL)
+
+    @property
+    def in_hand(self) -> int:
+        """Number of jobs that the runner works on."""
+        return self.number(lifecycle.ACTIVE)
+
+    @property
+    def blocked(self) -> int:
+        """Number of jobs that wait for one that was stopped or did not succeed, and so for a person."""
+        moving = self.in_hand or self.counts.get(JobState.READY, 0)
+        held = self.number(lifecycle.FINAL - {JobState.COMPLETED})
+        return self.counts.get(JobState.WAITING, 0) if held and not moving else 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing will happen any more unless a person acts."""
+        return self.number(lifecycle.UNFINISHED) == self.blocked
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether all that was asked of the flow is there."""
+        return self.finished and self.state is FlowState.COMPLETED
+
+
+def flow_progress(queue: QueueDatabase, flow_uuid: str) -> FlowProgress:
+    """How far a flow is; one small read."""
+    flow = flow_summary(queue, flow_uuid)
+    counts = {str(state): number for state, number in (flow.get("counts") or {}).items() if number}
+    return FlowProgress(uuid=flow_uuid, name=flow["name"], state=FlowState(flow["state"]), counts=counts)
+
+
+def jobs_in_trouble(queue: QueueDatabase, flow_uuid: str, *, limit: int = 20) -> list[Document]:
+    """Jobs of a flow that did not succeed, with their errors, oldest first."""
+    states = sorted(lifecycle.FINAL - {JobState.COMPLETED})
+    return queue.find_jobs(
+        {"flow_uuid": flow_uuid, "state": {"$in": states}},
+        fields=["uuid", "index", "db_id", "state", "job.name", "error", "remote.error"],
+        sort=(("db_number", 1),),
+        limit=limit,
+    )
+
+
+def last_line(document: Mapping[str, Any]) -> str:
+    """The line of a job's error that says what happened."""
+    text = document.get("error") or (document.get("remote") or {}).get("error") or ""
+    return next((line.strip() for line in reversed(str(text).splitlines()) if line.strip()), "")
+
+
+# -- outputs ---------------------------------------------------------------------------------------
+
+
+def get_job_output(
+    queue: QueueDatabase,
+    open_outputs: Callable[[str | None], OutputStore],
+    identifier: str,
+    index: int | None = None,
+    *,
+    load: bool = False,
+) -> Any:
+    """Output of a job, from the output store that its flow uses.
+
+    ``load``: with the data of additional stores.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such job, or it has no output (yet). An output that is 0, empty or false is an output.
+    """
+    uuid, index = resolve_job(queue, identifier, index)
+    flow = queue.get_job(uuid, index)
+    flow_uuid = flow.get("flow_uuid") if flow else None
+    found = queue.find_flows({"uuid": flow_uuid}, fields=["jobstore"], limit=1)
+    store = open_outputs(found[0].get("jobstore") if found else None)
+    try:
+        return store.get_output(uuid, index, load)
+    except NotFoundError as exc:
+        state = flow.get("state") if flow else None
+        raise NotFoundError(
+            f"job {uuid} ({index}) has no output: it is {state}", hint=f"`jf job info {identifier}` says more"
+        ) from exc
