@@ -11,7 +11,12 @@ from jobflow_remote.bootstrap import open_services
 from jobflow_remote.control.submitted import SubmittedFlow
 from jobflow_remote.errors import ConfigError, JobflowRemoteError, NotFoundError
 from jobflow_remote.model.clock import utcnow
-from jobflow_remote.model.decide.submission import GeneratedJob, RunProperties, decide_submission, run_properties
+from jobflow_remote.model.decide.submission import (
+    GeneratedJob,
+    RunProperties,
+    decide_submission,
+    run_properties,
+)
 from jobflow_remote.model.records import Document
 from jobflow_remote.services.opened import Services
 
@@ -135,7 +140,8 @@ def _worker(services: Services, name: str | None) -> str:
     if name is None:
         if not services.project.workers:
             raise ConfigError(
-                f"project {services.project.name} has no workers", hint="add one under `workers:` in the project file"
+                f"project {services.project.name} has no workers",
+                hint="add one under `workers:` in the project file",
             )
         return str(next(iter(services.project.workers)))
     services.worker(name)

@@ -82,7 +82,9 @@ class SubmittedFlow(list[str]):
 
         with open_services(self.project) as services:
             found = services.queue.find_jobs({"db_id": db_id or self[-1]}, fields=["uuid"])
-            return services.outputs(self._flow(services.queue).get("jobstore")).get_output(found[0]["uuid"], load=load)
+            return services.outputs(self._flow(services.queue).get("jobstore")).get_output(
+                found[0]["uuid"], load=load
+            )
 
     def _flow(self, queue: Any = None) -> dict[str, Any]:
         from jobflow_remote.bootstrap import open_queue

@@ -83,7 +83,10 @@ class DaemonManager:
         """Pid of this project's supervisord; None if none runs (a pid file may outlive it, and pids are used again)."""
         try:
             process = psutil.Process(int(self.files.pid.read_text()))
-            if str(self.files.configuration) in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
+            if (
+                str(self.files.configuration) in process.cmdline()
+                and process.status() != psutil.STATUS_ZOMBIE
+            ):
                 return process.pid
         except (OSError, ValueError, psutil.Error):
             pass
@@ -114,7 +117,9 @@ class DaemonManager:
         info = self.get_processes_info()
         if info is None:
             if raise_on_shutdown:
-                raise DaemonError(f"the runner of {self.project.name} is shut down", hint="start it: jf runner start")
+                raise DaemonError(
+                    f"the runner of {self.project.name} is shut down", hint="start it: jf runner start"
+                )
             return DaemonStatus.SHUT_DOWN
         if info.pop("supervisord")["statename"] != "RUNNING":
             return DaemonStatus.SHUTTING_DOWN
@@ -132,7 +137,8 @@ class DaemonManager:
         while (status := self.check_status()) is not DaemonStatus.RUNNING:
             if time.monotonic() > end:
                 raise DaemonError(
-                    f"the runner is {status.value.lower()} after {timeout:g} s", hint=f"see the logs in {self.files.log_dir}"
+                    f"the runner is {status.value.lower()} after {timeout:g} s",
+                    hint=f"see the logs in {self.files.log_dir}",
                 )
             time.sleep(_POLL_SECONDS)
 
@@ -206,7 +212,9 @@ class DaemonManager:
         if done.returncode:
             said = (done.stderr or done.stdout).strip()
             raise DaemonError(f"supervisord did not start: {said}", hint=f"see {self.files.log}")
-        self._wait_until(lambda: self.get_supervisord_pid() is not None, "supervisord did not write its pid file")
+        self._wait_until(
+            lambda: self.get_supervisord_pid() is not None, "supervisord did not write its pid file"
+        )
 
     def stop(self, wait: bool = False, raise_on_error: bool = False) -> bool:
         """Tell the processes to finish the steps in hand and end; supervisord stays. False if nothing ran."""
@@ -245,7 +253,9 @@ class DaemonManager:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
         if wait:
-            self._wait_until(lambda: self.get_supervisord_pid() is None, "supervisord does not end", seconds=86400)
+            self._wait_until(
+                lambda: self.get_supervisord_pid() is None, "supervisord does not end", seconds=86400
+            )
 
     def foreground_command(self) -> list[str]:
         """Command that connects a terminal to the daemon's processes."""

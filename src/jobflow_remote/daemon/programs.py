@@ -103,7 +103,14 @@ def render_configuration(files: DaemonFiles, layout: RunnerLayout, *, project: s
 
 
 def _program(
-    files: DaemonFiles, layout: RunnerLayout, project: str, token: str, group: str, process: str, roles: list[str], number: int
+    files: DaemonFiles,
+    layout: RunnerLayout,
+    project: str,
+    token: str,
+    group: str,
+    process: str,
+    roles: list[str],
+    number: int,
 ) -> dict[str, object]:
     words = [sys.executable, "-m", "jobflow_remote.engine", project, *roles]
     if layout.log_level:

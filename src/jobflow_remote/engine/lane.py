@@ -164,10 +164,17 @@ class Lane:
     # -- weather -----------------------------------------------------------------------------------------------
 
     def _is_too_long(self) -> bool:
-        return self.weather is not None and time.monotonic() - self.weather.since > self.options.unreachable_limit_seconds
+        return (
+            self.weather is not None
+            and time.monotonic() - self.weather.since > self.options.unreachable_limit_seconds
+        )
 
     async def _bad_turn(self, error: Exception) -> None:
-        why = describe_error(error) if isinstance(error, JobflowRemoteError) else f"{type(error).__name__}: {error}"
+        why = (
+            describe_error(error)
+            if isinstance(error, JobflowRemoteError)
+            else f"{type(error).__name__}: {error}"
+        )
         if self.weather is None:
             self.weather = Weather(time.monotonic(), why)
             expected = failure_of(error) is Failure.WEATHER
@@ -203,5 +210,7 @@ def _log(outcome: Outcome, result: ApplyResult) -> None:
         logger.info("%s: %s -> %s%s", job, change.event, change.to, more)
     else:
         level = logging.DEBUG if isinstance(outcome.error, JobflowRemoteError) else logging.ERROR
-        logger.error("%s: %s failed in state %s: %s", job, record.state, record.state, describe_error(outcome.error))
+        logger.error(
+            "%s: %s failed in state %s: %s", job, record.state, record.state, describe_error(outcome.error)
+        )
         logger.log(level, "%s", job, exc_info=outcome.error)

@@ -16,7 +16,9 @@ def start_logging(log_dir: Path, *, name: str, level: int, runner_id: str, to_te
     path = log_dir / f"{name}.log"
     layout = logging.Formatter(f"%(asctime)s [%(levelname)s] ID {runner_id} %(name)s: %(message)s")
     handlers: list[logging.Handler] = [
-        logging.handlers.RotatingFileHandler(path, maxBytes=_MAX_BYTES, backupCount=_BACKUPS, encoding="utf-8")
+        logging.handlers.RotatingFileHandler(
+            path, maxBytes=_MAX_BYTES, backupCount=_BACKUPS, encoding="utf-8"
+        )
     ]
     if to_terminal:
         handlers.append(logging.StreamHandler(sys.stderr))

@@ -25,7 +25,12 @@ def give_up_orphans(runner: RunnerContext) -> int:
         records = services.queue.due(runner.token, states=lifecycle.ACTIVE, worker=worker, limit=1000)
         changes = [
             decide_failure(
-                record, error, message=f"{error.message}\n{error.hint}", policy=RetryPolicy(), holder=runner.token, now=utcnow()
+                record,
+                error,
+                message=f"{error.message}\n{error.hint}",
+                policy=RetryPolicy(),
+                holder=runner.token,
+                now=utcnow(),
             )
             for record in records
         ]

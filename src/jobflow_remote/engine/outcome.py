@@ -24,7 +24,11 @@ class Advance:
 
     def change_set(self, holder: str) -> ChangeSet:
         """The change that is asked of the queue database; a step that worked forgets earlier failures of it."""
-        cleared: dict[str, Any] = {"remote.error": None, "remote.retry_time_limit": None, "remote.step_attempts": 0}
+        cleared: dict[str, Any] = {
+            "remote.error": None,
+            "remote.retry_time_limit": None,
+            "remote.step_attempts": 0,
+        }
         change = JobChange(
             uuid=self.record.uuid,
             index=self.record.index,

@@ -49,7 +49,13 @@ class Runner:
     """Lanes for the steps of ``roles``, until somebody says stop."""
 
     def __init__(
-        self, services: Services, token: str, *, roles: Iterable[str], daemonized: bool = False, share: Share = WHOLE
+        self,
+        services: Services,
+        token: str,
+        *,
+        roles: Iterable[str],
+        daemonized: bool = False,
+        share: Share = WHOLE,
     ) -> None:
         self.services, self.roles, self.daemonized, self.share = services, tuple(roles), daemonized, share
         self.context = RunnerContext(services, token, wake=self.wake)
@@ -76,7 +82,10 @@ class Runner:
         self._lanes = self._make_lanes()
         tasks = [asyncio.create_task(lane.run(), name=lane.name) for lane in self._lanes]
         if "checkout" in self.roles:
-            tasks += [asyncio.create_task(self._watch_database()), asyncio.create_task(self._look_for_orphans())]
+            tasks += [
+                asyncio.create_task(self._watch_database()),
+                asyncio.create_task(self._look_for_orphans()),
+            ]
         if until_idle:
             tasks.append(asyncio.create_task(self._stop_when_idle(max_seconds)))
         try:
@@ -168,7 +177,9 @@ class Runner:
             try:
                 found = await self.context.in_queue_thread(give_up_orphans, self.context)
                 if found:
-                    logger.warning("%d jobs have a worker that the project does not know: REMOTE_ERROR", found)
+                    logger.warning(
+                        "%d jobs have a worker that the project does not know: REMOTE_ERROR", found
+                    )
             except SessionLostError:
                 raise
             except JobflowRemoteError as error:
@@ -221,7 +232,11 @@ def _start_logs(services: Services, roles: tuple[str, ...], log_level: str | Non
     level = type(project.log_level)(log_level) if log_level else project.log_level
     name = "runner" if len(roles) == len(ROLES) else f"runner_{'_'.join(roles)}"
     start_logging(
-        Path(str(project.log_dir)), name=name, level=level.to_logging(), runner_id=str(os.getpid()), to_terminal=not daemonized
+        Path(str(project.log_dir)),
+        name=name,
+        level=level.to_logging(),
+        runner_id=str(os.getpid()),
+        to_terminal=not daemonized,
     )
     logger.info("project %s: %s, on %s", project.name, ", ".join(roles), services.queue.describe())
 
@@ -244,7 +259,10 @@ def _open_own_session(services: Services) -> tuple[str, IO[str]]:
     options = services.project.runner
     with no_runner_alive(services.daemon_dir):
         owner = describe_owner(
-            services.project.name, services.daemon_dir, runner_options=options.model_dump(mode="json"), mode="foreground"
+            services.project.name,
+            services.daemon_dir,
+            runner_options=options.model_dump(mode="json"),
+            mode="foreground",
         )
         session = open_session(services.queue, owner, lease_seconds=options.lease_seconds)
     return session.token, hold_alive_lock(services.daemon_dir)

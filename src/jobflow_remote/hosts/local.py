@@ -15,7 +15,16 @@ from jobflow_remote.errors import HostError, HostUnreachableError
 from jobflow_remote.hosts.port import CommandResult, Host
 from jobflow_remote.layout import IN_FILENAME
 
-_WEATHER = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENFILE, errno.EMFILE, errno.EAGAIN}
+_WEATHER = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EIO,
+    errno.ESTALE,
+    errno.ENFILE,
+    errno.EMFILE,
+    errno.EAGAIN,
+}
 """The machine cannot right now: full, read-only or absent disks, too many files or processes."""
 
 
@@ -53,7 +62,9 @@ class LocalHost(Host):
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
         return CommandResult(
-            out.decode(errors="replace"), err.decode(errors="replace"), process.returncode if process.returncode is not None else -1
+            out.decode(errors="replace"),
+            err.decode(errors="replace"),
+            process.returncode if process.returncode is not None else -1,
         )
 
     async def put_many(self, files: Mapping[str, bytes], *, replace_in: Sequence[str] = ()) -> None:
@@ -86,7 +97,9 @@ class LocalHost(Host):
                 loop.call_soon(ended, process_id)
                 continue
             except OSError:
-                return False  # out of descriptors, or a kernel that lacks it: the caller asks from time to time
+                return (
+                    False  # out of descriptors, or a kernel that lacks it: the caller asks from time to time
+                )
             self._watched[process_id] = descriptor
             loop.add_reader(descriptor, self._ended, process_id, ended)
         return True

@@ -60,7 +60,8 @@ _STATUS = f"""{_START_TIME}
 s() {{ p=
   if [ -e "$1/{STARTED_PREFIX}$2" ]; then
     read -r p s < "$1/{STARTED_PREFIX}$2"
-    if [ -n "$p" ] && jf_start "$p" && [ "$t" = "$s" ] && [ ! -e "$1/{EXIT_PREFIX}$2" ]; then echo "$2 running $p"; return; fi
+    if [ -n "$p" ] && jf_start "$p" && [ "$t" = "$s" ] && [ ! -e "$1/{EXIT_PREFIX}$2" ]; then
+      echo "$2 running $p"; return; fi
     if [ -z "$p" ]; then echo "$2 queued"; return; fi
   fi
   if [ -e "$1/{EXIT_PREFIX}$2" ]; then read -r c < "$1/{EXIT_PREFIX}$2"; echo "$2 ended $c $p"; return; fi
@@ -80,7 +81,8 @@ s() {{
 
 def _calls(jobs: Sequence[HostJob]) -> str:
     return "".join(
-        f"s {shlex.quote(job.run_dir)} {shlex.quote(job.attempt)} {shlex.quote(job.process_id or '')}\n" for job in jobs
+        f"s {shlex.quote(job.run_dir)} {shlex.quote(job.attempt)} {shlex.quote(job.process_id or '')}\n"
+        for job in jobs
     )
 
 
@@ -94,7 +96,8 @@ class ShellScheduler(Scheduler):
             if key not in _KEYWORDS and not key.startswith("@"):
                 near = get_close_matches(key, _KEYWORDS, n=1)
                 raise SchedulerError(
-                    f"the shell scheduler knows no resource {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
+                    f"the shell scheduler knows no resource {key!r}"
+                    + (f"; did you mean {near[0]!r}?" if near else ""),
                     hint=f"it knows {', '.join(_KEYWORDS)}",
                 )
         lines = [f"# job: {resources.get('job_name') or name}".replace("\n", " ")]
@@ -125,9 +128,13 @@ class ShellScheduler(Scheduler):
         return _STATUS + _calls(jobs)
 
     def parse_status(self, answer: CommandResult, jobs: Sequence[HostJob]) -> list[HostJobStatus]:
-        lines = {words[0]: words[1:] for words in map(str.split, answer.stdout.splitlines()) if len(words) > 1}
+        lines = {
+            words[0]: words[1:] for words in map(str.split, answer.stdout.splitlines()) if len(words) > 1
+        }
         if jobs and not lines:
-            raise SchedulerBusyError(f"no status from the shell: {answer.stderr.strip()[-300:] or 'no answer'}")
+            raise SchedulerBusyError(
+                f"no status from the shell: {answer.stderr.strip()[-300:] or 'no answer'}"
+            )
         return [_status(lines.get(job.attempt)) for job in jobs]
 
     def render_cancel(self, jobs: Sequence[HostJob]) -> str:

@@ -87,11 +87,15 @@ def is_runner_alive(daemon_dir: str | Path) -> bool:
         return True
 
 
-def open_session(queue: QueueDatabase, owner: Document, *, lease_seconds: float, takeover: bool = False) -> RunnerSession:
+def open_session(
+    queue: QueueDatabase, owner: Document, *, lease_seconds: float, takeover: bool = False
+) -> RunnerSession:
     """Open the session for a runner on this machine; call it within :func:`no_runner_alive`.
 
     A live lease that belongs to this very machine and folder is that of a runner that was killed, and is overridden.
     """
     former = queue.get_session()
-    dead = former is not None and all(former.owner.get(key) == owner[key] for key in ("hostname", "daemon_dir"))
+    dead = former is not None and all(
+        former.owner.get(key) == owner[key] for key in ("hostname", "daemon_dir")
+    )
     return queue.open_session(owner, lease_seconds=lease_seconds, override=dead or takeover)

@@ -24,7 +24,9 @@ class CheckoutStep(Step):
         limit = self.context.max_running
         if limit is not None:
             load = await self.runner.in_queue_thread(self.queue.workload)
-            ahead = sum(load.get((self.worker, state), 0) for state in (JobState.CHECKED_OUT, JobState.UPLOADED))
+            ahead = sum(
+                load.get((self.worker, state), 0) for state in (JobState.CHECKED_OUT, JobState.UPLOADED)
+            )
             room = min(room, max(0, min(_AHEAD, max(20, 4 * limit)) - ahead))
         if room == 0:
             return []

@@ -91,4 +91,7 @@ def _killed(record: JobRecord, folder: Path) -> JobKilledError:
     tail = (read_tail(str(folder / QUEUE_ERR_FILENAME), 2000) or "").strip().splitlines()[-10:]
     if tail:
         lines += [f"last lines of {QUEUE_ERR_FILENAME}:", *(f"  {line}" for line in tail)]
-    return JobKilledError("\n".join(lines), hint=f"`jf job queue-out {record.db_id}` shows all; `jf job rerun {record.db_id}` starts it again")
+    return JobKilledError(
+        "\n".join(lines),
+        hint=f"`jf job queue-out {record.db_id}` shows all; `jf job rerun {record.db_id}` starts it again",
+    )

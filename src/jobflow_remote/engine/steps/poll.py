@@ -41,7 +41,9 @@ class PollStep(Step):
     async def run(self, records: list[JobRecord]) -> list[Outcome]:
         jobs = [host_job(record) for record in records]
         scheduler, host = self.context.scheduler, self.context.host
-        answer = await host.run(scheduler.render_status(jobs), timeout_seconds=self.context.config.timeout_execute)
+        answer = await host.run(
+            scheduler.render_status(jobs), timeout_seconds=self.context.config.timeout_execute
+        )
         statuses = scheduler.parse_status(answer, jobs)
         outcomes = [
             outcome
@@ -59,7 +61,11 @@ class PollStep(Step):
             return Advance(record, "start", JobState.RUNNING, fields | {"start_time": utcnow()})
         if status.state is HostJobState.ENDED:
             to = JobState.DOWNLOADED if self.context.host.files_are_local else JobState.TERMINATED
-            fields |= {"remote.exit_code": status.exit_code, "remote.reason": status.reason, "end_time": utcnow()}
+            fields |= {
+                "remote.exit_code": status.exit_code,
+                "remote.reason": status.reason,
+                "end_time": utcnow(),
+            }
             return Advance(record, "leave_queue", to, fields)
         return None
 
@@ -69,8 +75,13 @@ class PollStep(Step):
             for record, status in zip(records, statuses, strict=True)
             if status.state is HostJobState.RUNNING
         ]
-        watched = self.context.scheduler.can_watch and self.context.host.watch([p for p in running if p], self._ended)
-        if any(status.state is HostJobState.QUEUED for status in statuses) and self.context.scheduler.can_watch:
+        watched = self.context.scheduler.can_watch and self.context.host.watch(
+            [p for p in running if p], self._ended
+        )
+        if (
+            any(status.state is HostJobState.QUEUED for status in statuses)
+            and self.context.scheduler.can_watch
+        ):
             self._next = utcnow() + _SOON
         elif running and not watched:
             self._next = utcnow() + _UNWATCHED

@@ -64,4 +64,4 @@ class Step(ABC):
 
     async def undo(self, refused: Sequence[Outcome]) -> None:
         """Take back the effect on jobs that were changed meanwhile (a person was quicker)."""
-        return None
+        return

@@ -57,24 +57,33 @@ class SubmitStep(Step):
         host, scheduler = self.context.host, self.context.scheduler
         await host.put_many(scripts)
         jobs = [host_job(record) for record in records]
-        answer = await host.run(scheduler.render_submit(jobs), timeout_seconds=self.context.config.timeout_execute)
+        answer = await host.run(
+            scheduler.render_submit(jobs), timeout_seconds=self.context.config.timeout_execute
+        )
         outcomes: list[Outcome] = []
         for record, result in zip(records, scheduler.parse_submit(answer, jobs), strict=True):
             if result.process_id is None:
                 outcomes.append(Failed(record, SchedulerError(f"submission failed: {result.error}")))
             else:
-                fields = {"remote.process_id": result.process_id, "remote.exit_code": None, "remote.reason": None}
+                fields = {
+                    "remote.process_id": result.process_id,
+                    "remote.exit_code": None,
+                    "remote.reason": None,
+                }
                 outcomes.append(Advance(record, "submit", JobState.SUBMITTED, fields))
         return outcomes
 
     async def undo(self, refused: Sequence[Outcome]) -> None:
         """Cancel what was submitted for jobs that somebody stopped or reset in the meantime."""
         jobs = [
-            host_job(outcome.record) for outcome in refused if isinstance(outcome, Advance) and outcome.record.run_dir
+            host_job(outcome.record)
+            for outcome in refused
+            if isinstance(outcome, Advance) and outcome.record.run_dir
         ]
         if jobs:
             await self.context.host.run(
-                self.context.scheduler.render_cancel(jobs), timeout_seconds=self.context.config.timeout_execute
+                self.context.scheduler.render_cancel(jobs),
+                timeout_seconds=self.context.config.timeout_execute,
             )
 
     def _script(self, record: JobRecord) -> str:

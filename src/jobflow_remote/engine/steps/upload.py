@@ -28,7 +28,9 @@ class UploadStep(Step):
         for record in records:
             run_dir = run_folder(str(self.context.config.work_dir), record.uuid, record.index)
             try:
-                files[os.path.join(run_dir, IN_FILENAME)] = await self.runner.in_thread("outputs", self._input, record)
+                files[os.path.join(run_dir, IN_FILENAME)] = await self.runner.in_thread(
+                    "outputs", self._input, record
+                )
                 if record.remote["prerun_cleanup"]:
                     await self.context.host.remove_run_folder(run_dir)
             except Exception as error:
