@@ -194,7 +194,7 @@ class Project(_Shown):
         return resolve_jobstore(optional[name], self.base_dir)
 
     def additional_store_names(self, name: str | None = None) -> tuple[str, ...]:
-        """Names of the additional stores (for blobs) of the output store, or of the optional one called ``name``."""
+        """Names of the additional stores (for blobs) of the output store, or of an optional one."""
         return tuple((self.jobstore_spec(name) or {}).get("additional_stores") or ())
 
     # What follows opens things when they are called: the one exception to the layers.
@@ -214,7 +214,7 @@ class Project(_Shown):
             If the queue database is another one.
         """
         raise CapabilityMissingError(
-            f"the queue database of project {self.name} ({self.queue_spec().kind}) cannot be used as a maggma store",
+            f"the queue of project {self.name} is in {self.queue_spec().kind}, which is no maggma store",
             hint="get_job_controller() gives an object with get_jobs, get_jobs_info and the like",
         )
 

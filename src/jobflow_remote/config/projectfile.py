@@ -58,6 +58,8 @@ def read_document(path: str | os.PathLike[str], *, kind: str = "project") -> Doc
         raise error(
             f"{place}: {exc.problem}", hint=f"the file must be valid {_format_of(name).upper()}"
         ) from None
+    if data is None:
+        data = {}  # an empty file
     if not isinstance(data, dict):
         raise error(f"the {kind} file {name} must be a mapping from keys to values")
     return Document(path=name, data=data, find_line=find_line)

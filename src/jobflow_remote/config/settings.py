@@ -156,10 +156,14 @@ def unknown_variables(environ: Mapping[str, str] | None = None) -> list[tuple[st
     """``JFREMOTE_…`` variables that mean nothing, each with the one that was probably meant."""
     from jobflow_remote.config.nearest import nearest_name
 
-    known = [ENV_PREFIX + name.upper() for name in _READERS]
     variables = os.environ if environ is None else environ
-    ours = sorted(name for name in variables if name.upper().startswith(ENV_PREFIX))
-    return [(name, nearest_name(name, known)) for name in ours if name.upper() not in known]
+    found: list[tuple[str, str | None]] = []
+    for variable in sorted(variables):
+        name = variable.lower().removeprefix(ENV_PREFIX.lower())
+        if variable.upper().startswith(ENV_PREFIX) and name not in _READERS:
+            meant = nearest_name(name, _READERS)
+            found.append((variable, ENV_PREFIX + meant.upper() if meant else None))
+    return found
 
 
 def _from_file(path: str) -> dict[str, tuple[Any, str]]:

@@ -1,0 +1,277 @@
+"""Projects to begin with, and whether a project works.
+
+The functions that open something import :mod:`jobflow_remote.bootstrap` when they are called.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from jobflow_remote.config.project import ExecutionConfig, Project, QueueConfig
+from jobflow_remote.config.queuespec import QueueSpec
+from jobflow_remote.config.settings import get_settings
+from jobflow_remote.config.stores import EMBEDDED, default_jobstore, queue_spec
+from jobflow_remote.config.workers import (
+    DEFAULT_EXECUTION_CMD,
+    LocalWorker,
+    RemoteWorker,
+    WorkerBase,
+    host_key,
+)
+from jobflow_remote.errors import ConfigError, HostError, JobflowRemoteError
+
+# -- projects to begin with ----------------------------------------------------------------------------------
+
+
+def generate_dummy_project(name: str, full: bool = False) -> Project:
+    """A project that works at once on this machine: a local worker, everything in files.
+
+    ``full`` adds an example of every other part, to be edited: a cluster, an execution configuration, the
+    databases spelt out.
+    """
+    base_dir = os.path.join(get_settings().projects_folder, name)
+    local = LocalWorker(scheduler_type="shell", work_dir=os.path.join(base_dir, "jobs"))
+    if not full:
+        return Project(name=name, workers={"local_shell": local})
+    return Project(
+        name=name,
+        base_dir=base_dir,
+        log_level="debug",
+        workers={"local_shell": local, "example_worker": generate_dummy_worker()},
+        exec_config={"example_config": generate_dummy_exec_config()},
+        queue=QueueConfig(store={"type": EMBEDDED, "path": os.path.join(base_dir, "queue.db")}),
+        jobstore=default_jobstore(base_dir),
+        metadata={},
+    )
+
+
+def generate_dummy_worker(
+    scheduler_type: str = "slurm", host_type: Literal["local", "remote"] = "remote"
+) -> LocalWorker | RemoteWorker:
+    """A worker to be edited."""
+    values: dict[str, Any] = {
+        "scheduler_type": scheduler_type,
+        "work_dir": "/path/to/run/folder",
+        "timeout_execute": 60,
+        "pre_run": "source /path/to/python/environment/activate",
+    }
+    if host_type == "local":
+        return LocalWorker(**values)
+    if host_type != "remote":
+        raise ConfigError(f"an example of a worker can be local or remote, not {host_type!r}")
+    return RemoteWorker(**values, host="remote.host.net", user="username")
+
+
+def generate_dummy_jobstore() -> dict[str, Any]:
+    """An output store in MongoDB, to be edited."""
+    server = {"host": "host.mongodb.com", "port": 27017, "username": "username", "password": "password"}
+    return {
+        "docs_store": {"type": "MongoStore", "database": "db_name", **server, "collection_name": "outputs"},
+        "additional_stores": {
+            "data": {
+                "type": "GridFSStore",
+                "database": "db_name",
+                **server,
+                "collection_name": "outputs_blobs",
+            }
+        },
+    }
+
+
+def generate_dummy_queue() -> dict[str, Any]:
+    """A queue database in MongoDB, to be edited."""
+    return {
+        "type": "MongoStore",
+        "host": "localhost",
+        "database": "db_name",
+        "username": "username",
+        "password": "password",
+        "collection_name": "jobs",
+    }
+
+
+def generate_dummy_exec_config() -> ExecutionConfig:
+    """An execution configuration to be edited."""
+    return ExecutionConfig(
+        modules=["GCC/10.2.0", "OpenMPI/4.0.5-GCC-10.2.0"],
+        export={"PATH": "/path/to/binaries:$PATH"},
+        pre_run="conda activate env_name",
+    )
+
+
+# -- does it work? -------------------------------------------------------------------------------------------
+
+
+def check_worker(worker: WorkerBase, full_check: bool = False) -> tuple[str | None, str | None]:
+    """Whether jobs can run on a worker: (error, warning), each None if there is nothing to say."""
+    from jobflow_remote import bootstrap
+
+    try:
+        bootstrap.make_scheduler(worker).render_header(
+            name="check", run_dir=str(worker.work_dir), resources=worker.resources or {}
+        )
+        return asyncio.run(_check_host(worker))
+    except (JobflowRemoteError, OSError) as exc:
+        return _tell(exc), None
+
+
+async def _check_host(worker: WorkerBase) -> tuple[str | None, str | None]:
+    from jobflow_remote import bootstrap
+
+    host = bootstrap.make_host(worker)
+
+    async def ask(command: str) -> tuple[str, str, int]:
+        answer = await host.run(command, timeout_seconds=worker.timeout_execute)
+        return answer.stdout, answer.stderr, answer.exit_code
+
+    try:
+        if await ask("echo 'test'") != ("test\n", "", 0):
+            return "the shell prints more than the output of a command (set sanitize_command: true)", None
+        out, err, code = await ask(_render_folder_check(str(worker.work_dir)))
+        if code:
+            return f"work_dir {worker.work_dir} cannot be made or written to: {(err or out).strip()}", None
+        out, err, code = await ask(_render_program_check(worker))
+        if code:
+            program = _program(worker)
+            return f"the command {program!r} is not found: install jobflow-remote there, or set pre_run", None
+    except HostError as exc:
+        return _tell(exc), None
+    finally:
+        await host.close()
+    return None, None
+
+
+def _render_folder_check(folder: str) -> str:
+    quoted = shlex.quote(folder)
+    return f'mkdir -p {quoted} && file=$(mktemp {quoted}/.jfremote_check.XXXXXX) && rm "$file"'
+
+
+def _program(worker: WorkerBase) -> str:
+    return (worker.execution_cmd or DEFAULT_EXECUTION_CMD).split()[0]
+
+
+def _render_program_check(worker: WorkerBase) -> str:
+    lines = [worker.pre_run or ""]
+    if (
+        worker.is_local
+    ):  # as in the scripts of jobs: the runner's own environment is found without being activated
+        lines.append(f"export PATH=$PATH:{shlex.quote(os.path.dirname(sys.executable))}")
+    lines.append(f"command -v {shlex.quote(_program(worker))}")
+    return "\n".join(lines)
+
+
+def check_queue_store(store: Any) -> str | None:
+    """What is wrong with a queue database (None: nothing).
+
+    ``store``: a QueueSpec, the content of ``queue.store``, or a maggma store.
+    """
+    if isinstance(store, Mapping):
+        store = queue_spec(store, os.getcwd())
+    try:
+        if isinstance(store, QueueSpec):
+            _open_queue(store)
+        else:
+            store.connect()
+            store.count({})
+    except Exception as exc:  # noqa: BLE001 - whatever a database's library raises is the answer
+        return _tell(exc)
+    return None
+
+
+def _open_queue(spec: QueueSpec) -> None:
+    from jobflow_remote.queuedb import open_queue_database
+
+    queue = open_queue_database(spec)
+    try:
+        queue.count_jobs({})
+        queue.get_session()
+    finally:
+        queue.close()
+
+
+def check_jobstore(jobstore: Any) -> str | None:
+    """What is wrong with an output store (None: nothing)."""
+    try:
+        jobstore.connect()
+        jobstore.query_one({}, {"uuid": 1})
+    except Exception as exc:  # noqa: BLE001 - whatever a store raises is the answer
+        return _tell(exc)
+    finally:
+        _close_quietly(jobstore)
+    return None
+
+
+def _close_quietly(jobstore: Any) -> None:
+    try:
+        jobstore.close()
+    except Exception:  # noqa: BLE001, S110 - it was opened to look at it, and that is over
+        pass
+
+
+def _tell(exc: BaseException) -> str:
+    hint = getattr(exc, "hint", None)
+    text = str(exc).strip() or type(exc).__name__
+    if not isinstance(exc, JobflowRemoteError):
+        text = f"{type(exc).__name__}: {text}"
+    return f"{text} ({hint})" if hint else text
+
+
+# -- do projects get in each other's way? --------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ConflictIssue:
+    """Something that several projects claim for themselves."""
+
+    kind: str
+    """``jobs_handle_dir``, ``queue_collection`` or ``directory``."""
+    message: str
+    projects: list[str]
+
+
+def check_projects_conflicts(projects: Iterable[Project] | Mapping[str, Project]) -> list[ConflictIssue]:
+    """What several projects use, and only one of them can."""
+    members = list(projects.values() if isinstance(projects, Mapping) else projects)
+    claims: dict[tuple[str, str], list[str]] = {}
+    for project in members:
+        for claim in dict.fromkeys(_claims(project)):
+            claims.setdefault(claim, []).append(project.name)
+    return [
+        ConflictIssue(kind, f"{_CONFLICTS[kind]} {what} is used by the projects {', '.join(names)}", names)
+        for (kind, what), names in claims.items()
+        if len(names) > 1
+    ]
+
+
+_CONFLICTS = {
+    "jobs_handle_dir": "jobs_handle_dir",
+    "queue_collection": "the queue database",
+    "directory": "the folder",
+}
+
+
+def _claims(project: Project) -> Iterable[tuple[str, str]]:
+    for worker in project.workers.values():
+        if worker.batch is not None:
+            host = host_key(worker)[0] or "this machine"
+            yield "jobs_handle_dir", f"{os.path.normpath(worker.batch.jobs_handle_dir)} on {host}"
+    yield "queue_collection", _queue_identity(project.queue_spec())
+    for folder in (project.base_dir, project.tmp_dir, project.log_dir, project.daemon_dir):
+        yield "directory", os.path.realpath(folder)
+
+
+def _queue_identity(spec: QueueSpec) -> str:
+    options = spec.options
+    if spec.kind == EMBEDDED:
+        return os.path.realpath(str(options["path"]))
+    if "uri" in options:
+        server = str(options["uri"]).rsplit("@", 1)[-1]
+    else:
+        server = f"{options.get('host') or 'localhost'}:{options.get('port') or 27017}"
+    return f"{server}/{options.get('database')}/{options.get('collection_name')}"
