@@ -1,0 +1,17 @@
+"""Reading a serialised job without jobflow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+JOB_FIELDS = frozenset({
+    "function", "function_args", "function_kwargs", "output_schema", "uuid", "index", "name", "metadata", "config",
+    "hosts", "metadata_updates", "config_updates", "name_updates", "kwargs",
+})  # fmt: skip
+"""Arguments of every Job; whatever else a serialised job has names an additional store (a test compares them)."""
+
+
+def stores_used(job: Mapping[str, Any]) -> set[str]:
+    """Names of the additional stores that a serialised job puts parts of its output into."""
+    return {key for key in job if key not in JOB_FIELDS and not key.startswith("@")}

@@ -1,0 +1,247 @@
+"""The user's JobStore, as the runner and people use it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from jobflow_remote.errors import (
+    ConfigError,
+    JobflowRemoteError,
+    NotFoundError,
+    OutputStoreAwayError,
+    OutputStoreError,
+)
+from jobflow_remote.execution.jobfields import stores_used
+from jobflow_remote.model.records import Document
+
+if TYPE_CHECKING:
+    from jobflow import JobStore
+
+Blobs = Mapping[str, Sequence[Document]]
+"""Blob documents by the name of the additional store that they belong to."""
+
+_AWAY = frozenset({
+    # pymongo
+    "ConnectionFailure", "AutoReconnect", "NetworkTimeout", "ServerSelectionTimeoutError", "NotPrimaryError",
+    "WaitQueueTimeoutError", "ExecutionTimeout",
+    # botocore, urllib3, azure
+    "EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "HTTPClientError", "ServiceRequestError",
+    # sshtunnel
+    "BaseSSHTunnelForwarderError",
+})  # fmt: skip
+"""Names of exceptions of clients that need not be installed, which say that a server does not answer."""
+_LOGIN_REFUSED = (13, 18)
+"""Codes of MongoDB for missing privileges and a failed login."""
+_AT_ONCE = 200
+"""Number of jobs that one query names."""
+
+
+def jobstore_from_spec(spec: Mapping[str, Any]) -> JobStore:
+    """The jobflow JobStore that a project describes, not connected yet.
+
+    Parameters
+    ----------
+    spec
+        In the form of monty (``@module``, ``@class``) or that of jobflow (``docs_store`` and
+        ``additional_stores`` by ``type``).
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be made from the description.
+    """
+    from jobflow import JobStore
+    from monty.json import MontyDecoder
+
+    # jobflow finds classes of stores by name among those imported.
+    import jobflow_remote.outputs.sqlitestore  # noqa: F401
+
+    try:
+        made = (
+            MontyDecoder().process_decoded(dict(spec))
+            if "@class" in spec
+            else JobStore.from_dict_spec(dict(spec))
+        )
+    except KeyError as error:
+        raise ConfigError(f"the jobstore has a type that no installed package defines: {error}") from error
+    except Exception as error:
+        raise ConfigError(f"the jobstore cannot be made from its description: {error}") from error
+    if isinstance(made, JobStore):
+        return made
+    raise ConfigError(
+        f"the jobstore is described as a {spec.get('@class')}, which is not a JobStore or not installed",
+        hint="Describe it by docs_store (and additional_stores), each with a type.",
+    )
+
+
+class OutputStore:
+    """An output store that is opened when it is first used, and kept open.
+
+    To be used from one thread at a time.
+    """
+
+    def __init__(self, jobstore: JobStore) -> None:
+        self._jobstore = jobstore
+        self._connected = False
+        self._opening = threading.Lock()
+
+    @classmethod
+    def from_spec(cls, spec: Mapping[str, Any]) -> OutputStore:
+        """The store that a project describes (see :func:`jobstore_from_spec`)."""
+        return cls(jobstore_from_spec(spec))
+
+    @property
+    def jobstore(self) -> JobStore:
+        """The jobflow JobStore, connected."""
+        with self._opening:
+            if not self._connected:
+                with self._translated():
+                    self._jobstore.connect()
+                self._connected = True
+        return self._jobstore
+
+    @property
+    def store_names(self) -> list[str]:
+        """Names of the additional stores."""
+        return list(self._jobstore.additional_stores)
+
+    def close(self) -> None:
+        """Close connections; the next use opens them again."""
+        with self._opening:
+            if self._connected:
+                self._connected = False
+                self._jobstore.close()
+
+    def describe(self) -> str:
+        """Where the outputs are, for messages."""
+        return str(self._jobstore.docs_store.name)
+
+    def missing_stores(self, job: Mapping[str, Any]) -> list[str]:
+        """Additional stores that a serialised job puts results in and that are not defined."""
+        return sorted(stores_used(job) - set(self.store_names))
+
+    # -- what jobs leave -----------------------------------------------------------------------------------
+
+    def store_output(self, document: Document, blobs: Blobs, *, db_id: str) -> None:
+        """Store a job's output, in place of what is stored for its uuid and index.
+
+        Blobs come first, so that an output document never refers to what is not there. May be repeated.
+
+        Raises
+        ------
+        ConfigError
+            If an additional store is not defined.
+        OutputStoreAwayError, OutputStoreError
+            If the store does not answer, or refuses.
+        """
+        metadata = {"db_id": db_id, **(document.get("metadata") or {})}
+        stored = {**_without_id(document), "metadata": metadata}
+        self._refuse_unknown(blobs)
+        jobstore = self.jobstore
+        with self._translated(f"storing the output of job {document.get('uuid')}"):
+            for name, found in blobs.items():
+                if found:
+                    jobstore.additional_stores[name].update(
+                        [_without_id(blob) for blob in found], key="blob_uuid"
+                    )
+            jobstore.docs_store.update([stored], key=["uuid", "index"])
+
+    def remove_outputs(self, keys: Sequence[tuple[str, int]]) -> None:
+        """Remove the outputs of jobs (uuid and index) and their blobs; what is not there is not missed."""
+        jobstore = self.jobstore
+        with self._translated("removing outputs"):
+            for start in range(0, len(keys), _AT_ONCE):
+                part = keys[start : start + _AT_ONCE]
+                jobstore.docs_store.remove_docs(
+                    {"$or": [{"uuid": uuid, "index": index} for uuid, index in part]}
+                )
+                by_job = {"$or": [{"job_uuid": uuid, "job_index": index} for uuid, index in part]}
+                for store in jobstore.additional_stores.values():
+                    store.remove_docs(by_job)
+
+    # -- what people and jobs read -------------------------------------------------------------------------
+
+    def get_output(self, uuid: str, index: int | None = None, load: bool = False) -> Any:
+        """Output of a job (of its highest index without ``index``), with the outputs that it refers to.
+
+        Parameters
+        ----------
+        load
+            Whether to fetch what is in additional stores; else its place is held by its ``blob_uuid``.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none.
+        """
+        jobstore = self.jobstore
+        with self._translated(f"reading the output of job {uuid}"):
+            if (
+                jobstore.docs_store.count({"uuid": uuid} if index is None else {"uuid": uuid, "index": index})
+                == 0
+            ):
+                which = "" if index is None else f" (index {index})"
+                raise NotFoundError(
+                    f"{self.describe()} has no output of job {uuid}{which}",
+                    hint="The job may not be COMPLETED.",
+                )
+            return jobstore.get_output(uuid, which="last" if index is None else index, load=load)
+
+    def read_latest(self, uuids: Sequence[str]) -> dict[str, Any]:
+        """Output of the highest index for each uuid that has one, as stored."""
+        newest: dict[str, tuple[int, Any]] = {}
+        jobstore = self.jobstore
+        with self._translated("reading outputs"):
+            for start in range(0, len(uuids), _AT_ONCE):
+                wanted = {"uuid": {"$in": list(uuids[start : start + _AT_ONCE])}}
+                for found in jobstore.docs_store.query(wanted, properties=["uuid", "index", "output"]):
+                    if found["uuid"] not in newest or newest[found["uuid"]][0] < found["index"]:
+                        newest[found["uuid"]] = (found["index"], found.get("output"))
+        return {uuid: output for uuid, (_, output) in newest.items()}
+
+    def read_blobs(self, store_name: str, blob_uuids: Sequence[str]) -> dict[str, Any]:
+        """Data by blob uuid, from one additional store."""
+        self._refuse_unknown([store_name])
+        store = self.jobstore.additional_stores[store_name]
+        with self._translated(f"reading from the additional store {store_name}"):
+            found = store.query({"blob_uuid": {"$in": list(blob_uuids)}}, properties=["blob_uuid", "data"])
+            return {blob["blob_uuid"]: blob["data"] for blob in found}
+
+    # -- errors --------------------------------------------------------------------------------------------
+
+    def _refuse_unknown(self, names: Sequence[str] | Blobs) -> None:
+        unknown = sorted(set(names) - set(self.store_names))
+        if unknown:
+            raise ConfigError(
+                f"the output store has no additional store {', '.join(unknown)} "
+                f"(defined: {', '.join(self.store_names) or 'none'})",
+                hint="Add it under additional_stores of the project's jobstore.",
+            )
+
+    @contextmanager
+    def _translated(self, doing: str = "connecting") -> Iterator[None]:
+        try:
+            yield
+        except JobflowRemoteError:
+            raise
+        except Exception as error:
+            kind = OutputStoreAwayError if _is_away(error) else OutputStoreError
+            raise kind(f"output store {self.describe()}, {doing}: {type(error).__name__}: {error}") from error
+
+
+def _without_id(document: Document) -> Document:
+    return {key: value for key, value in document.items() if key != "_id"}
+
+
+def _is_away(error: Exception) -> bool:
+    """Whether the store may answer later: no connection, a locked file, a full disk."""
+    import sqlite3
+
+    if isinstance(error, OSError | sqlite3.OperationalError):
+        return True
+    if getattr(error, "code", None) in _LOGIN_REFUSED and type(error).__name__ == "OperationFailure":
+        return True
+    return any(cls.__name__ in _AWAY for cls in type(error).__mro__)
