@@ -1,0 +1,331 @@
+"""Connections to the file: who may open it, how it is opened, and what its errors mean.
+
+One connection writes (guarded by a lock of the process), a few read. Across processes writers queue at a
+lock file beside the database, because SQLite's own waiting polls and is unfair; the lock file decides
+nothing: who cannot have it in two seconds goes on to ``BEGIN IMMEDIATE``, which does.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+from jobflow_remote.errors import JobflowRemoteError, QueueDatabaseAwayError, QueueDatabaseError
+from jobflow_remote.queuedb.filters import SQLITE_REGEX
+from jobflow_remote.queuedb.sqlite.schema import SCHEMA_VERSION, TABLES
+
+Hook = Callable[[str], None]
+"""Called with each statement of the writing connection before it runs (tests kill the process there)."""
+
+_LOCK_FILE_SECONDS = 2.0
+_JOURNAL_LIMIT = 64 * 2**20
+_AWAY = {
+    sqlite3.SQLITE_FULL: "the file system is full",
+    sqlite3.SQLITE_READONLY: "the file is read-only",
+    sqlite3.SQLITE_IOERR: "reading or writing failed",
+    sqlite3.SQLITE_CANTOPEN: "the file cannot be opened",
+    sqlite3.SQLITE_BUSY: "another process has been writing for too long",
+    sqlite3.SQLITE_LOCKED: "another process has been writing for too long",
+    sqlite3.SQLITE_PERM: "access is not permitted",
+    sqlite3.SQLITE_AUTH: "access is not permitted",
+    sqlite3.SQLITE_PROTOCOL: "locks do not work on this file system",
+}
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+@dataclass(frozen=True, slots=True)
+class FileOptions:
+    """How the file is opened. ``networked``: on a network file system, at the person's own wish."""
+
+    path: Path
+    synchronous: str = "NORMAL"
+    networked: bool = False
+    busy_timeout_seconds: float = 30.0
+    hook: Hook | None = field(default=None, compare=False)
+
+
+def translate(exc: sqlite3.Error, path: Path) -> JobflowRemoteError:
+    """What an error of SQLite means to people."""
+    code = (getattr(exc, "sqlite_errorcode", None) or 0) & 0xFF
+    if code in _AWAY:
+        return QueueDatabaseAwayError(
+            f"the queue database {path} does not answer: {_AWAY[code]} ({exc})",
+            hint="nothing was written; it will be tried again",
+        )
+    if code in _DAMAGED:
+        return QueueDatabaseError(
+            f"the queue database {path} is damaged or not a queue database: {exc}",
+            hint="stop the runner, move the file away, and restore a backup with `jf backup restore`",
+        )
+    return QueueDatabaseError(f"the queue database {path} refused a statement: {exc}")
+
+
+@lru_cache(maxsize=64)
+def _compiled(pattern: str, flags: int) -> re.Pattern[str]:
+    return re.compile(pattern, flags)
+
+
+def _search(value: object, pattern: str, flags: int) -> bool:
+    return isinstance(value, str) and _compiled(pattern, flags).search(value) is not None
+
+
+class Connections:
+    """The connections of one process to one file. May be used from several threads."""
+
+    def __init__(self, options: FileOptions) -> None:
+        self.options = options
+        self.path = options.path
+        self._writing = threading.Lock()
+        self._pool = threading.Lock()
+        self._writer: sqlite3.Connection | None = None
+        self._readers: list[sqlite3.Connection] = []
+        self._identity: tuple[int, int, int] | None = None
+        self._seen_version: int | None = None
+
+    # -- the file --------------------------------------------------------------------------------------------
+
+    def create(self) -> None:
+        """Make the file (0600, in a folder that only its owner can read) and its tables where they are missing."""
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+        except OSError as exc:
+            raise QueueDatabaseAwayError(
+                f"the queue database {self.path} cannot be opened: {exc.strerror or exc}",
+                hint="check the folder's permissions, or name another file in queue.store.path",
+            ) from exc
+        with self._translated():
+            connection = self._connect()
+            try:
+                self._prepare(connection)
+            finally:
+                connection.close()
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        mode = "DELETE" if self.options.networked else "WAL"
+        connection.execute(f"PRAGMA journal_mode={mode}").fetchone()
+        if self._check_version(connection):
+            return
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            if not self._check_version(connection):  # nobody else was quicker
+                for statement in TABLES.split(";\n"):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def _check_version(self, connection: sqlite3.Connection) -> bool:
+        """Whether the tables are there.
+
+        Raises
+        ------
+        QueueDatabaseError
+            If they are those of a newer release, or somebody else's.
+        """
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version == SCHEMA_VERSION:
+            return True
+        if version > SCHEMA_VERSION:
+            raise QueueDatabaseError(
+                f"the queue database {self.path} was written by a newer release of jobflow-remote "
+                f"(its format is {version}, this release knows {SCHEMA_VERSION})",
+                hint="use that release, or name another file in queue.store.path",
+            )
+        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            raise QueueDatabaseError(
+                f"{self.path} is an SQLite file, but not a queue database",
+                hint="name another file in queue.store.path",
+            )
+        return False
+
+    def _connect(self) -> sqlite3.Connection:
+        timeout = self.options.busy_timeout_seconds
+        uri = f"{self.path.absolute().as_uri()}?mode=rw"
+        connection = sqlite3.connect(
+            uri,
+            uri=True,
+            isolation_level=None,
+            timeout=timeout,
+            cached_statements=256,
+            check_same_thread=False,
+        )
+        try:
+            synchronous = "FULL" if self.options.networked else self.options.synchronous
+            connection.execute(f"PRAGMA synchronous={synchronous}")
+            connection.execute(f"PRAGMA journal_size_limit={_JOURNAL_LIMIT}")
+            connection.execute("PRAGMA cache_size=-16000")
+            connection.create_function(SQLITE_REGEX, 3, _search, deterministic=True)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as exc:
+            raise translate(exc, self.path) from exc
+
+    def _check_file(self) -> None:
+        """Drop connections that belong to another process or to a file that is no longer there."""
+        try:
+            found = os.stat(self.path)
+        except OSError as exc:
+            self._forget()
+            raise QueueDatabaseAwayError(
+                f"the queue database {self.path} is not there any more: {exc.strerror or exc}",
+                hint="mount its file system or restore a backup; jf admin reset makes a new one",
+            ) from exc
+        identity = (os.getpid(), found.st_dev, found.st_ino)
+        if identity != self._identity:
+            self._forget()
+            self._identity = identity
+
+    def _forget(self) -> None:
+        mine = self._identity is not None and self._identity[0] == os.getpid()
+        with self._pool:
+            readers, self._readers = self._readers, []
+        writer, self._writer, self._seen_version = self._writer, None, None
+        if mine:  # what came over a fork is not ours to close
+            for connection in [*readers, *([writer] if writer else [])]:
+                connection.close()
+        self._identity = None
+
+    def close(self) -> None:
+        """Close what is open; may be called twice."""
+        with self._writing:
+            self._forget()
+
+    # -- reading ---------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection for a few queries that see one state of the database."""
+        self._check_file()
+        with self._translated():
+            with self._pool:
+                connection = self._readers.pop() if self._readers else None
+            if connection is None:
+                connection = self._connect()
+                connection.execute("PRAGMA query_only=1")
+            identity, usable = self._identity, False
+            try:
+                connection.execute("BEGIN")
+                yield connection
+                connection.execute("COMMIT")
+                usable = True
+            finally:
+                with self._pool:
+                    keep = usable and identity == self._identity
+                    if keep:
+                        self._readers.append(connection)
+                if not keep:
+                    connection.close()
+
+    # -- writing ---------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """A connection inside a write transaction: committed at the end, undone when the block raises."""
+        with self._writing, self._translated():
+            self._check_file()
+            connection = self._open_writer()
+            with self._queued():
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield connection
+                    connection.execute("COMMIT")
+                except BaseException:
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                    raise
+
+    def _open_writer(self) -> sqlite3.Connection:
+        if self._writer is None:
+            self._writer = self._connect()
+            if self.options.hook is not None:
+                self._writer.set_trace_callback(self.options.hook)
+        return self._writer
+
+    @contextmanager
+    def _queued(self) -> Iterator[None]:
+        """Stand in the line of writers at the lock file, for a while."""
+        lock = _take_lock(f"{self.path}-lock", _LOCK_FILE_SECONDS)
+        try:
+            yield
+        finally:
+            if lock is not None:
+                _drop_lock(lock)
+
+    def changed_by_others(self) -> bool:
+        """Whether another connection than the writing one has committed since the last call."""
+        if not self._writing.acquire(blocking=False):
+            return True  # one of our own threads writes just now: look again afterwards
+        try:
+            self._check_file()
+            with self._translated():
+                version = self._open_writer().execute("PRAGMA data_version").fetchone()[0]
+            changed = version != self._seen_version
+            self._seen_version = version
+            return bool(changed)
+        finally:
+            self._writing.release()
+
+
+def _drop_lock(descriptor: int) -> None:
+    fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing alone would not do if a fork has a copy
+    os.close(descriptor)
+
+
+def _take_lock(name: str, seconds: float) -> int | None:
+    """An open file that holds the lock; None if it could not be had in time (a stopped process may hold it).
+
+    ``flock`` knows no time limit, so that a thread waits where there is a queue.
+    """
+    try:
+        descriptor = os.open(name, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError:
+        return None  # the line is for fairness only
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return descriptor if _wait_for_lock(descriptor, seconds) else None
+    except OSError:  # no locks on this file system
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _wait_for_lock(descriptor: int, seconds: float) -> bool:
+    deciding, taken, abandoned = threading.Lock(), threading.Event(), threading.Event()
+
+    def wait() -> None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError:
+            pass  # then nobody holds anything; the descriptor is closed by whoever has it
+        with deciding:
+            if abandoned.is_set():
+                _drop_lock(descriptor)
+            else:
+                taken.set()
+
+    threading.Thread(target=wait, name="queue database lock", daemon=True).start()
+    taken.wait(seconds)
+    with deciding:
+        if not taken.is_set():
+            abandoned.set()
+    return taken.is_set()
