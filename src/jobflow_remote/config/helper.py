@@ -271,7 +271,7 @@ def _queue_identity(spec: QueueSpec) -> str:
     if spec.kind == EMBEDDED:
         return os.path.realpath(str(options["path"]))
     if "uri" in options:
-        server = str(options["uri"]).rsplit("@", 1)[-1]
+        server = str(options["uri"]).split("://", 1)[-1].rsplit("@", 1)[-1]
     else:
         server = f"{options.get('host') or 'localhost'}:{options.get('port') or 27017}"
     return f"{server}/{options.get('database')}/{options.get('collection_name')}"

@@ -7,7 +7,7 @@ the serialisation of monty (``@module``, ``@class``).
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jobflow_remote.config.nearest import did_you_mean
@@ -19,6 +19,10 @@ REMOTE_STORES = ("maggma_json", "orjson", "msgspec_json", "msgpack")
 
 _JOBSTORE_KEYS = ("docs_store", "additional_stores", "save", "load")
 _REMOTE_JOBSTORE_KEYS = ("store", "zip", "extension")
+
+
+def _what_there_is(key: str, known: Sequence[str]) -> str:
+    return did_you_mean(key, known) or f" (there are {', '.join(known)})"
 
 
 def is_serialised(store: Mapping[str, Any]) -> bool:
@@ -45,9 +49,9 @@ def check_jobstore(jobstore: Mapping[str, Any]) -> None:
         return
     for key in jobstore:
         if key not in _JOBSTORE_KEYS:
-            raise ValueError(f"has an unknown key `{key}`" + did_you_mean(str(key), _JOBSTORE_KEYS))
+            raise ValueError(f"unknown key `{key}`" + _what_there_is(str(key), _JOBSTORE_KEYS))
     if "docs_store" not in jobstore:
-        raise ValueError("needs a `docs_store`")
+        raise ValueError("key `docs_store` is missing")
     check_store(jobstore["docs_store"], "docs_store")
     additional = jobstore.get("additional_stores") or {}
     if not isinstance(additional, Mapping):
@@ -60,7 +64,7 @@ def check_remote_jobstore(spec: Mapping[str, Any]) -> None:
     """Refuse what cannot describe the files through which a job's output comes back."""
     for key in spec:
         if key not in _REMOTE_JOBSTORE_KEYS:
-            raise ValueError(f"has an unknown key `{key}`" + did_you_mean(str(key), _REMOTE_JOBSTORE_KEYS))
+            raise ValueError(f"unknown key `{key}`" + _what_there_is(str(key), _REMOTE_JOBSTORE_KEYS))
     store = spec.get("store", "maggma_json")
     if isinstance(store, str):
         if store not in REMOTE_STORES:
