@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobflow_remote.config.snapshot import ProjectSnapshot, load_snapshot
-from jobflow_remote.errors import CapabilityMissingError
+from jobflow_remote.errors import CapabilityMissingError, ConfigError
 from jobflow_remote.queuedb import open_queue_database
 from jobflow_remote.queuedb.port import QueueDatabase
 
 if TYPE_CHECKING:
+    from jobflow import JobStore
+
     from jobflow_remote.config.project import Project
     from jobflow_remote.config.workers import WorkerBase
     from jobflow_remote.hosts.port import Host
@@ -75,4 +77,18 @@ def make_outputs(project: Project, name: str | None = None) -> OutputStore:
     """The output store of a project (``name``: one of its ``optional_jobstores``)."""
     from jobflow_remote.outputs.jobstore import OutputStore
 
-    return OutputStore.from_spec(project.jobstore_spec(name))
+    spec = project.jobstore_spec(name)
+    if spec is None:
+        raise ConfigError(
+            f"project {project.name} has an empty `jobstore`, so that outputs cannot be stored or read",
+            hint="leave `jobstore` out to keep outputs in files in the folder of the project",
+        )
+    return OutputStore.from_spec(spec)
+
+
+def make_jobstore(project: Project, name: str | None = None) -> JobStore | None:
+    """The JobStore of a project (``name``: an optional one), not connected; None if it keeps no outputs."""
+    from jobflow_remote.outputs.jobstore import jobstore_from_spec
+
+    spec = project.jobstore_spec(name)
+    return None if spec is None else jobstore_from_spec(spec)

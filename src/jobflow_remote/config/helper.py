@@ -9,6 +9,7 @@ import asyncio
 import os
 import shlex
 import sys
+import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -24,7 +25,7 @@ from jobflow_remote.config.workers import (
     WorkerBase,
     host_key,
 )
-from jobflow_remote.errors import ConfigError, HostError, JobflowRemoteError
+from jobflow_remote.errors import ConfigError, JobflowRemoteError
 
 # -- projects to begin with ----------------------------------------------------------------------------------
 
@@ -108,8 +109,13 @@ def generate_dummy_exec_config() -> ExecutionConfig:
 # -- does it work? -------------------------------------------------------------------------------------------
 
 
-def check_worker(worker: WorkerBase, full_check: bool = False) -> tuple[str | None, str | None]:
-    """Whether jobs can run on a worker: (error, warning), each None if there is nothing to say."""
+def check_worker(
+    worker: WorkerBase, full_check: bool = False, *, with_traceback: bool = False
+) -> tuple[str | None, str | None]:
+    """Whether jobs can run on a worker: (error, warning), each None if there is nothing to say.
+
+    ``full_check`` compares the installed packages of remote workers with ours; there are none of these here.
+    """
     from jobflow_remote import bootstrap
 
     try:
@@ -118,7 +124,7 @@ def check_worker(worker: WorkerBase, full_check: bool = False) -> tuple[str | No
         )
         return asyncio.run(_check_host(worker))
     except (JobflowRemoteError, OSError) as exc:
-        return _tell(exc), None
+        return _tell(exc, with_traceback), None
 
 
 async def _check_host(worker: WorkerBase) -> tuple[str | None, str | None]:
@@ -140,8 +146,6 @@ async def _check_host(worker: WorkerBase) -> tuple[str | None, str | None]:
         if code:
             program = _program(worker)
             return f"the command {program!r} is not found: install jobflow-remote there, or set pre_run", None
-    except HostError as exc:
-        return _tell(exc), None
     finally:
         await host.close()
     return None, None
@@ -166,7 +170,7 @@ def _render_program_check(worker: WorkerBase) -> str:
     return "\n".join(lines)
 
 
-def check_queue_store(store: Any) -> str | None:
+def check_queue_store(store: Any, *, with_traceback: bool = False) -> str | None:
     """What is wrong with a queue database (None: nothing).
 
     ``store``: a QueueSpec, the content of ``queue.store``, or a maggma store.
@@ -180,7 +184,7 @@ def check_queue_store(store: Any) -> str | None:
             store.connect()
             store.count({})
     except Exception as exc:  # noqa: BLE001 - whatever a database's library raises is the answer
-        return _tell(exc)
+        return _tell(exc, with_traceback)
     return None
 
 
@@ -195,13 +199,13 @@ def _open_queue(spec: QueueSpec) -> None:
         queue.close()
 
 
-def check_jobstore(jobstore: Any) -> str | None:
+def check_jobstore(jobstore: Any, *, with_traceback: bool = False) -> str | None:
     """What is wrong with an output store (None: nothing)."""
     try:
         jobstore.connect()
         jobstore.query_one({}, {"uuid": 1})
     except Exception as exc:  # noqa: BLE001 - whatever a store raises is the answer
-        return _tell(exc)
+        return _tell(exc, with_traceback)
     finally:
         _close_quietly(jobstore)
     return None
@@ -214,7 +218,9 @@ def _close_quietly(jobstore: Any) -> None:
         pass
 
 
-def _tell(exc: BaseException) -> str:
+def _tell(exc: BaseException, with_traceback: bool = False) -> str:
+    if with_traceback:
+        return "".join(traceback.format_exception(exc)).rstrip()
     hint = getattr(exc, "hint", None)
     text = str(exc).strip() or type(exc).__name__
     if not isinstance(exc, JobflowRemoteError):
@@ -267,11 +273,25 @@ def _claims(project: Project) -> Iterable[tuple[str, str]]:
 
 
 def _queue_identity(spec: QueueSpec) -> str:
-    options = spec.options
-    if spec.kind == EMBEDDED:
+    return _store_identity(spec.kind, spec.options)
+
+
+def _store_identity(kind: str, options: Mapping[str, Any]) -> str:
+    """Two descriptions of the same collection have the same identity, as far as that can be told from them."""
+    if kind == EMBEDDED:
         return os.path.realpath(str(options["path"]))
     if "uri" in options:
         server = str(options["uri"]).split("://", 1)[-1].rsplit("@", 1)[-1]
     else:
         server = f"{options.get('host') or 'localhost'}:{options.get('port') or 27017}"
     return f"{server}/{options.get('database')}/{options.get('collection_name')}"
+
+
+def outputs_are_in_queue(project: Project) -> bool:
+    """Whether the outputs would be stored in the very collection of the jobs."""
+    jobstore = project.jobstore_spec()
+    docs_store = (jobstore or {}).get("docs_store")
+    if docs_store is None:
+        return False
+    kind = str(docs_store.get("type") or docs_store.get("@class"))
+    return _store_identity(kind, docs_store) == _queue_identity(project.queue_spec())

@@ -88,18 +88,26 @@ class ConfigManager:
             If two files hold projects of the same name.
         """
         found: dict[str, ProjectData] = {}
-        for path in list_project_files(self.projects_folder):
-            try:
-                data = self._parse(path)
-            except ProjectParsingError as exc:
+        for path, data in self.read_files():
+            if isinstance(data, ProjectParsingError):
                 if self.warn:
-                    logger.warning("%s is not a valid project: %s", path, exc)
+                    logger.warning("%s is not a valid project: %s", path, data)
                 continue
             name = data.project.name
             if name in found:
                 raise _two_files(name, [found[name].filepath, path])
             found[name] = data
         return found
+
+    def read_files(self) -> list[tuple[Path, ProjectData | ProjectParsingError]]:
+        """Each file of the folder, with its project or with what is wrong with it."""
+        result: list[tuple[Path, ProjectData | ProjectParsingError]] = []
+        for path in list_project_files(self.projects_folder):
+            try:
+                result.append((path, self._parse(path)))
+            except ProjectParsingError as exc:
+                result.append((path, exc))
+        return result
 
     def project_names_from_files(self, *, suppress_warnings: bool = False) -> tuple[list[str], list[str]]:
         """Names in the files of the folder, valid or not, and the files without a readable name."""

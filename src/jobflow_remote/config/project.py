@@ -203,7 +203,7 @@ class Project(_Shown):
         """The JobStore of the project, not connected; None if the project has none."""
         from jobflow_remote import bootstrap
 
-        return bootstrap.make_outputs(self, name)
+        return bootstrap.make_jobstore(self, name)
 
     def get_queue_store(self) -> Any:
         """The collection of the jobs as a maggma store, which only a queue in MongoDB can be.
