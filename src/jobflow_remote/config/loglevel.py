@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from enum import StrEnum
 
 
@@ -16,12 +15,11 @@ class LogLevel(StrEnum):
 
     def to_logging(self) -> int:
         """The level as the ``logging`` module counts it."""
-        return _LEVELS[self]
+        import logging  # not needed to read the settings, and not free
 
-
-_LEVELS = {
-    LogLevel.ERROR: logging.ERROR,
-    LogLevel.WARN: logging.WARNING,
-    LogLevel.INFO: logging.INFO,
-    LogLevel.DEBUG: logging.DEBUG,
-}
+        return {
+            "error": logging.ERROR,
+            "warn": logging.WARNING,
+            "info": logging.INFO,
+            "debug": logging.DEBUG,
+        }[self]
