@@ -1,4 +1,4 @@
-"""Reading a serialised job without jobflow."""
+"""Serialised jobs: how they are made, and what can be read in them without jobflow."""
 
 from __future__ import annotations
 
@@ -15,3 +15,15 @@ JOB_FIELDS = frozenset({
 def stores_used(job: Mapping[str, Any]) -> set[str]:
     """Names of the additional stores that a serialised job puts parts of its output into."""
     return {key for key in job if key not in JOB_FIELDS and not key.startswith("@")}
+
+
+def serialise_job(job: Any) -> dict[str, Any]:
+    """A jobflow Job as a plain document.
+
+    ``Job.as_dict`` leaves objects in the fields of a Maker as they are (enums, say); here they are serialised too,
+    with their class.
+    """
+    from monty.json import jsanitize
+
+    plain: dict[str, Any] = jsanitize(job.as_dict(), strict=True, allow_bson=True)
+    return plain

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from jobflow_remote.execution.jobfields import serialise_job
+
 
 def render_response(response: Any) -> dict[str, Any]:
     """The part of ``jfremote_out.json`` that tells what is to happen next.
@@ -27,7 +29,7 @@ def _new_jobs(what: str, flow: Any) -> list[dict[str, Any]] | None:
     found = []
     for job, parents in flow.iterflow():
         try:
-            found.append({"job": job.as_dict(), "parents": list(dict.fromkeys(parents))})
+            found.append({"job": serialise_job(job), "parents": list(dict.fromkeys(parents))})
         except Exception as error:
             raise RuntimeError(
                 f"the job {job.name!r} ({job.uuid}) of the response's {what} cannot be serialised: {error}"
