@@ -112,11 +112,12 @@ def watch(
     and 3 after --timeout. Ctrl-C ends the watching, not the flow.
     """
     from jobflow_remote.cli.watching import EXIT_TIMEOUT, report_end, watch_flow
+    from jobflow_remote.control.progress import jobs_in_trouble
 
     queue = current().queue(for_machines=as_json)
     uuid = resolve_flow(queue, flow_id, is_job=job)
     progress = watch_flow(queue, uuid, interval_seconds=interval, timeout_seconds=timeout, quiet=as_json)
-    trouble: list[dict[str, Any]] = [] if progress.succeeded else inspect.jobs_in_trouble(queue, uuid)
+    trouble: list[dict[str, Any]] = [] if progress.succeeded else jobs_in_trouble(queue, uuid)
     report_end(progress, trouble, as_json=as_json)
     if not progress.finished:
         raise typer.Exit(EXIT_TIMEOUT)

@@ -40,6 +40,8 @@ def _convert_enum(kind: type[Enum], text: Any) -> Enum:
 
 def _converter(parameter: Any) -> Callable[[Any], Any] | None:
     """Function for one value of a parameter; None where Typer has to do it."""
+    if getattr(parameter, "is_flag", False):
+        return None
     info, annotation = parameter.type_descriptor.parameter_info, parameter.type_descriptor.annotation
     if get_origin(annotation) is list:
         annotation = get_args(annotation)[0]
@@ -88,16 +90,14 @@ class _QuickArgument(TyperArgument):
         return _process_value(self, super().process_value, ctx, value)
 
 
-def _quicken(parameters: list[Any] | None) -> list[Any]:
-    """The same parameters, with cheap conversion; those of older Typer versions are cheap already."""
-    result = list(parameters or [])
-    for parameter in result:
+def _quicken(parameters: list[Any]) -> None:
+    """Give parameters the cheap conversion; those of older Typer versions are cheap already."""
+    for parameter in parameters:
         if hasattr(parameter, "type_descriptor"):
             if type(parameter) is TyperOption:
                 parameter.__class__ = _QuickOption
             elif type(parameter) is TyperArgument:
                 parameter.__class__ = _QuickArgument
-    return result
 
 
 # -- commands and groups ---------------------------------------------------------------------------
@@ -133,8 +133,10 @@ class LazyCommands(MutableMapping[str, Any]):
 class JFCommand(TyperCommand):
     """A command that starts quickly."""
 
-    def __init__(self, *args: Any, params: list[Any] | None = None, **kwargs: Any) -> None:
-        super().__init__(*args, params=_quicken(params), **kwargs)
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Turn words into values."""
+        _quicken(self.get_params(ctx))
+        return super().parse_args(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the help."""
@@ -146,8 +148,10 @@ class JFCommand(TyperCommand):
 class JFGroup(TyperGroup):
     """A group of commands that starts quickly."""
 
-    def __init__(self, *args: Any, params: list[Any] | None = None, **kwargs: Any) -> None:
-        super().__init__(*args, params=_quicken(params), **kwargs)
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Turn words into values."""
+        _quicken(self.get_params(ctx))
+        return super().parse_args(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the help."""

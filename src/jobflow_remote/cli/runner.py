@@ -12,7 +12,7 @@ from jobflow_remote.cli.formatting import format_date, format_value
 from jobflow_remote.cli.invocation import current
 from jobflow_remote.cli.jfr_typer import JFRTyper
 from jobflow_remote.cli.output import confirm, err_console, out_console, print_json, print_message
-from jobflow_remote.cli.types import LogLevelOption
+from jobflow_remote.config.loglevel import LogLevel
 from jobflow_remote.model.clock import utcnow
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def run(
     checkout: Annotated[
         bool, typer.Option("--checkout", "-cho", help="Take jobs that are READY.", show_default=False)
     ] = False,
-    log_level: t.LogLevel = LogLevelOption.INFO,
+    log_level: t.LogLevelOption = LogLevel.INFO,
     set_pid: Annotated[
         bool,
         typer.Option("--set-pid", "-pid", help="Kept for scripts: the log always has the pid.", hidden=True),
@@ -80,7 +80,7 @@ def start(
     single: Annotated[
         bool, typer.Option("--single", "-s", help="One process for everything.", show_default=False)
     ] = False,
-    log_level: t.LogLevel = LogLevelOption.INFO,
+    log_level: t.LogLevelOption = LogLevel.INFO,
     takeover: Annotated[
         bool,
         typer.Option(

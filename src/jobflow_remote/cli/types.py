@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from jobflow_remote.cli import parsing
+from jobflow_remote.config.loglevel import LogLevel
 from jobflow_remote.control.inspect import SortOption
 from jobflow_remote.model.states import FlowState, JobState
 
@@ -16,15 +16,6 @@ _DATES = "DATE"
 _DICT = "JSON|KEY=VALUE,…"
 _JOBS = "Which jobs"
 _FLOWS = "Which flows"
-
-
-class LogLevelOption(StrEnum):
-    """How much a process writes to its log."""
-
-    ERROR = "error"
-    WARN = "warn"
-    INFO = "info"
-    DEBUG = "debug"
 
 
 def _names(values: type[JobState] | type[FlowState]) -> str:
@@ -176,7 +167,7 @@ AsJson = Annotated[
 # -- actions ---------------------------------------------------------------------------------------
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.", show_default=False)]
-LogLevel = Annotated[LogLevelOption, typer.Option("--log-level", "-log", help="How much the log says.")]
+LogLevelOption = Annotated[LogLevel, typer.Option("--log-level", "-log", help="How much the log says.")]
 DumpPath = Annotated[
     Path | None, typer.Option("--path", "-p", metavar="FILE", help="Write to a file: .json or .yaml.")
 ]

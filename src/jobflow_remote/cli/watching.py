@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from jobflow_remote.cli.output import out_console, print_error, print_json, print_message
-from jobflow_remote.control.inspect import FlowProgress, flow_progress, last_line
+from jobflow_remote.control.progress import FlowProgress, flow_progress, last_line
 from jobflow_remote.model.states import JobState
 from jobflow_remote.queuedb.port import QueueDatabase
 

@@ -89,8 +89,8 @@ def _remove_outputs(queue: QueueDatabase, open_outputs: Callable[[str | None], O
     store_of = {
         flow["uuid"]: flow.get("jobstore") for flow in queue.find_flows({}, fields=["uuid", "jobstore"])
     }
-    uuids: dict[str | None, set[str]] = {}
-    for job in queue.find_jobs({}, fields=["uuid", "flow_uuid"]):
-        uuids.setdefault(store_of.get(job["flow_uuid"]), set()).add(job["uuid"])
-    for name, wanted in uuids.items():
-        open_outputs(name).remove_outputs(sorted(wanted))
+    keys: dict[str | None, list[tuple[str, int]]] = {}
+    for job in queue.find_jobs({}, fields=["uuid", "index", "flow_uuid"]):
+        keys.setdefault(store_of.get(job["flow_uuid"]), []).append((job["uuid"], job["index"]))
+    for name, wanted in keys.items():
+        open_outputs(name).remove_outputs(wanted)

@@ -6,7 +6,6 @@ An adapter registers under the entry-point group ``jobflow_remote.queuedb`` by t
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from jobflow_remote.config.queuespec import QueueSpec
@@ -32,6 +31,8 @@ def open_queue_database(spec: QueueSpec) -> QueueDatabase:
         from jobflow_remote.queuedb.sqlite import SQLiteQueueDatabase
 
         return SQLiteQueueDatabase.open(spec)
+    from importlib.metadata import entry_points
+
     found = {point.name: point for point in entry_points(group=_GROUP)}
     if spec.kind not in found:
         raise ConfigError(
