@@ -18,7 +18,7 @@ from jobflow_remote.model.states import JobState
 
 @dataclass(frozen=True, slots=True)
 class JobChange:
-    """"This job, if it is still in this state under this claim, becomes that"."""
+    """One job, if it is still in this state under this claim, becomes that."""
 
     uuid: str
     index: int

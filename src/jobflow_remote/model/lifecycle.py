@@ -88,9 +88,12 @@ TABLE: tuple[Transition, ...] = (
                help="another job asked for it (stop_children, stop_jobflow)"),
     Transition("retry", ACTIVE | {S.REMOTE_ERROR}, (Target.REMEMBERED, Target.SAME), _PERSON,
                help="try the failed step again"),
-    Transition("rerun", (ACTIVE - _BATCH) | {S.REMOTE_ERROR, S.FAILED}, (S.READY,), _PERSON,
+    Transition("rerun", (ACTIVE - _BATCH) | {S.REMOTE_ERROR, S.FAILED}, (S.READY, S.WAITING), _PERSON,
                forced=_BATCH | {S.COMPLETED, S.PAUSED, S.STOPPED, S.USER_STOPPED},
                help="run the job again from the beginning; its descendants wait for it"),
+    Transition("wait_again", _states(S.READY, S.WAITING, S.PAUSED), (S.WAITING,), _PERSON,
+               forced=ACTIVE | {S.REMOTE_ERROR, S.FAILED, S.COMPLETED, S.STOPPED, S.USER_STOPPED},
+               help="a job that it depends on runs again"),
     Transition("pause", _states(S.READY, S.WAITING, S.BATCH_SUBMITTED), (S.PAUSED,), _PERSON,
                help="hold the job back until play"),
     Transition("play", _states(S.PAUSED, S.STOPPED, S.USER_STOPPED), (S.READY, S.WAITING), _PERSON,
@@ -165,7 +168,9 @@ IN_SCHEDULER = STEPS["poll"]
 PAUSABLE = sources("pause")
 RESUMABLE = sources("play")
 ERRORS = frozenset({S.FAILED, S.REMOTE_ERROR})
-REACHABLE_BY_RUNNER = frozenset(t for row in TABLE if row.actor is Actor.RUNNER for t in row.targets if isinstance(t, S))
+REACHABLE_BY_RUNNER = frozenset(
+    t for row in TABLE if row.actor is Actor.RUNNER for t in row.targets if isinstance(t, S)
+)
 """States that the runner itself can bring about."""
 FINAL = _ANY - ACTIVE - {S.WAITING, S.READY}
 """Nothing happens to the job until a person acts."""

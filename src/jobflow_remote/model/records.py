@@ -54,7 +54,9 @@ def reset_fields() -> dict[str, Any]:
     }
 
 
-def history_entry(state: JobState, when: datetime, *, event: str, who: str, why: str | None = None) -> Document:
+def history_entry(
+    state: JobState, when: datetime, *, event: str, who: str, why: str | None = None
+) -> Document:
     """One line of a job's history."""
     entry: Document = {"state": state.value, "when": when, "event": event, "who": who}
     if why:
@@ -92,6 +94,8 @@ class JobRecord:
     superseded: bool
     job: Document = field(repr=False)
     history: tuple[Document, ...] = field(default=(), repr=False)
+    generated_by: str | None = None
+    """``db_id`` of the job whose response brought this one about."""
 
     @property
     def key(self) -> tuple[str, int]:
@@ -140,6 +144,7 @@ class JobRecord:
             superseded=bool(document.get("superseded")),
             job=job,
             history=tuple(document.get("history") or ()),
+            generated_by=document.get("generated_by"),
         )
 
 
@@ -163,6 +168,7 @@ def new_job_document(
     exec_config: str | Document | None = None,
     resources: Document | None = None,
     state: JobState = JobState.WAITING,
+    generated_by: str | None = None,
 ) -> Document:
     """Document of a job that is about to be inserted.
 
@@ -187,6 +193,7 @@ def new_job_document(
         "claim": None,
         "attempt": None,
         "superseded": False,
+        "generated_by": generated_by,
         "run_dir": None,
         "start_time": None,
         "end_time": None,
@@ -196,7 +203,9 @@ def new_job_document(
         "exec_config": exec_config,
         "resources": resources,
         "stored_data": None,
-        "history": [history_entry(state, now, event="submit_flow" if state is JobState.WAITING else "halt", who=who)],
+        "history": [
+            history_entry(state, now, event="submit_flow" if state is JobState.WAITING else "halt", who=who)
+        ],
     }
 
 

@@ -80,7 +80,9 @@ class JobSelection:
             **_one_of("worker", self.workers),
         }
         if self.job_ids is not None:
-            result["$or"] = [{"uuid": uuid, "index": index} for uuid, index in self.job_ids] or [{"uuid": None}]
+            result["$or"] = [{"uuid": uuid, "index": index} for uuid, index in self.job_ids] or [
+                {"uuid": None}
+            ]
         if self.locked:
             result["lock_id"] = {"$ne": None}
         if self.query:

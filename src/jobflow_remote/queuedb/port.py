@@ -157,11 +157,12 @@ class QueueDatabase(ABC):
 
     @abstractmethod
     def claim(self, token: str, *, worker: str, limit: int, share: Share = WHOLE) -> list[JobRecord]:
-        """Take up to ``limit`` READY jobs of ``worker``: they become CHECKED_OUT, belong to ``token`` and get a new attempt.
+        """Take up to ``limit`` READY jobs of ``worker``.
 
-        Highest priority first, then oldest, then lowest number. Each job is given to one caller only. The new state,
-        ``claim``, ``lock_id``, ``lock_time``, ``attempt``, ``updated_on``, a history entry and the flow's counters are
-        one transaction. Records come without inputs.
+        They become CHECKED_OUT, belong to ``token`` and get a new attempt. Highest priority first, then
+        oldest, then lowest number. Each job is given to one caller only. The new state, ``claim``, ``lock_id``,
+        ``lock_time``, ``attempt``, ``updated_on``, a history entry and the flow's counters are one transaction. Records
+        come without inputs.
 
         Raises
         ------
@@ -191,8 +192,9 @@ class QueueDatabase(ABC):
         that belongs to nobody is refused too if ``holder`` is not the current session.
 
         In the same transaction: ``updated_on`` and ``history`` of each changed job; ``claim``, ``lock_id`` and
-        ``lock_time`` set to ``holder`` in active states and cleared outside; ids for new jobs; children whose last open
-        parent was settled, and jobs put to WAITING that have no open parent, become READY (event ``parents_done``);
+        ``lock_time`` set to ``holder`` in active states and cleared outside; ids for new jobs (one with the uuid and
+        index of a superseded job takes its place); children whose last open parent was settled, and jobs put to WAITING
+        that have no open parent, become READY (event ``parents_done``);
         counters and state of the flow, whose ``updated_on`` changes when its state changes or jobs are added. The cost
         depends on the jobs named and their children, not on the size of the flow.
         """

@@ -57,6 +57,7 @@ def _generated(record: JobRecord, response: JobResponse, now: datetime) -> list[
             now=now,
             who=f"job {record.db_id}",
             state=JobState.STOPPED if halted else JobState.WAITING,
+            generated_by=record.db_id,
         )
     return documents
 

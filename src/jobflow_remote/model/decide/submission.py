@@ -53,6 +53,7 @@ def job_documents(
     now: datetime,
     who: str,
     state: JobState = JobState.WAITING,
+    generated_by: str | None = None,
 ) -> list[Document]:
     """Documents for new jobs; those without a parent among themselves get ``root_parents``."""
     documents = []
@@ -70,6 +71,7 @@ def job_documents(
                 exec_config=properties.exec_config,
                 resources=properties.resources,
                 state=state,
+                generated_by=generated_by,
             )
         )
     return documents
@@ -88,6 +90,8 @@ def decide_submission(
 ) -> NewFlow:
     """The flow and its jobs (parents first) as they are inserted."""
     return NewFlow(
-        flow=new_flow_document(uuid=flow_uuid, name=flow_name, now=now, metadata=flow_metadata, jobstore=jobstore),
+        flow=new_flow_document(
+            uuid=flow_uuid, name=flow_name, now=now, metadata=flow_metadata, jobstore=jobstore
+        ),
         jobs=job_documents(jobs, flow_uuid=flow_uuid, defaults=defaults, root_parents=(), now=now, who=who),
     )

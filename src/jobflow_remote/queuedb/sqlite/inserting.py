@@ -33,6 +33,8 @@ class Inserted:
     ready: int = 0
     gain: Counter[str] = field(default_factory=Counter)
     first_number: int | None = None
+    reshaped: set[str] = field(default_factory=set)
+    """uuids whose flags and edges depend on the new jobs."""
 
 
 def find_existing(connection: sqlite3.Connection, uuids: Iterable[str]) -> dict[str, list[int]]:
@@ -47,10 +49,36 @@ def find_existing(connection: sqlite3.Connection, uuids: Iterable[str]) -> dict[
     return found
 
 
+def _find_superseded(connection: sqlite3.Connection, uuids: Iterable[str]) -> dict[tuple[str, int], int]:
+    """uuid and index → number of the superseded jobs among these uuids."""
+    rows = connection.execute(
+        "SELECT uuid, idx, db_number FROM json_each(?) AS wanted CROSS JOIN jobs ON jobs.uuid = wanted.value "
+        "WHERE superseded = 1",
+        (json.dumps(list(uuids)),),
+    )
+    return {(uuid, index): number for uuid, index, number in rows}
+
+
+def _make_way(connection: sqlite3.Connection, documents: Sequence[Document]) -> None:
+    """Remove superseded jobs whose uuid and index new ones take: a job that runs again replaces itself once more."""
+    superseded = _find_superseded(connection, {document["uuid"] for document in documents})
+    for document in documents:
+        number = superseded.get((document["uuid"], document["index"]))
+        if number is not None:
+            connection.execute(
+                "DELETE FROM edges WHERE (parent, child) IN (SELECT parent, child FROM edges WHERE child = ?)",
+                (number,),
+            )
+            connection.execute("DELETE FROM job_bodies WHERE db_number = ?", (number,))
+            connection.execute("DELETE FROM jobs WHERE db_number = ?", (number,))
+
+
 def find_duplicate(connection: sqlite3.Connection, documents: Sequence[Document]) -> tuple[str, int] | None:
-    """A job among ``documents`` that is stored already, or there twice."""
-    existing = find_existing(connection, {document["uuid"] for document in documents})
+    """A job among ``documents`` that is stored already (and was not superseded), or there twice."""
+    uuids = {document["uuid"] for document in documents}
+    existing = find_existing(connection, uuids)
     keys = {(uuid, index) for uuid, indices in existing.items() for index in indices}
+    keys -= set(_find_superseded(connection, uuids)) if keys else set()
     for document in documents:
         key = (document["uuid"], document["index"])
         if key in keys:
@@ -150,26 +178,37 @@ class _Newcomers:
 
 
 def insert_jobs(ledger: Ledger, documents: Sequence[Document], *, prefix: str) -> Inserted:
-    """Insert jobs of which none is stored yet, with all that follows for those that are.
+    """Insert jobs of which none is stored yet; those without an open parent are READY.
 
-    The flow's counters are left to the caller.
+    The flow's counters, and what follows for jobs that were there before, are left to the caller.
     """
     if not documents:
         return Inserted()
     connection = ledger.connection
+    _make_way(connection, documents)
     existing = find_existing(connection, {document["uuid"] for document in documents})
     newcomers = _Newcomers(ledger, documents, prefix=prefix)
     ready = newcomers.make_ready(ledger.now)
     gain = newcomers.write(connection)
-    touched = newcomers.touched_uuids(connection, existing)
-    update_flags(ledger, touched)
-    freed = settle(ledger, touched)
     return Inserted(
         db_ids=[document["db_id"] for document in newcomers.documents],
-        ready=ready + release(ledger, freed),
+        ready=ready,
         gain=gain,
         first_number=newcomers.documents[0]["db_number"],
+        reshaped=newcomers.touched_uuids(connection, existing),
     )
+
+
+def resolve(
+    ledger: Ledger, *, reshaped: Iterable[str], unsettled: Iterable[str], waiting: Iterable[int] = ()
+) -> int:
+    """Bring flags and edges up to date and release whoever waits for nothing any more; returns how many.
+
+    ``reshaped``: uuids that may have another latest index, or have become or ceased to be leaves. ``unsettled``:
+    uuids of which something else can be expected than before.
+    """
+    update_flags(ledger, reshaped)
+    return release(ledger, settle(ledger, unsettled) | set(waiting))
 
 
 def insert_flow(connection: sqlite3.Connection, new: NewFlow, *, prefix: str, now: datetime) -> list[str]:
@@ -203,5 +242,6 @@ def insert_flow(connection: sqlite3.Connection, new: NewFlow, *, prefix: str, no
     connection.execute(
         _INSERT_FLOW, (*columns, json.dumps({k: v for k, v in counts.items() if v}), encode(head))
     )
+    resolve(ledger, reshaped=inserted.reshaped, unsettled=inserted.reshaped)
     ledger.finish()
     return inserted.db_ids

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from jobflow_remote.errors import NotAllowedError
+from jobflow_remote.model import lifecycle
+from jobflow_remote.model.changes import JobChange
+from jobflow_remote.model.decide.rerun import decide_rerun, decide_retry
+from jobflow_remote.model.lifecycle import ACTIVE
+from jobflow_remote.model.records import JobRecord, reset_fields
+from jobflow_remote.model.states import JobState as S
+
+MakeRecord = Callable[..., JobRecord]
+
+
+def by_uuid(changes: tuple[JobChange, ...]) -> dict[tuple[str, int], JobChange]:
+    found = {(change.uuid, change.index): change for change in changes}
+    assert len(found) == len(changes)
+    return found
+
+
+# -- retry -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", sorted(set(S) - ACTIVE - {S.REMOTE_ERROR}))
+def test_there_is_nothing_to_retry(make_record: MakeRecord, state: S) -> None:
+    with pytest.raises(NotAllowedError, match=f"cannot retry job x1: it is {state.value}"):
+        decide_retry(make_record(state=state), who="ada")
+
+
+@pytest.mark.parametrize("before", sorted(ACTIVE))
+def test_a_remote_error_goes_back_to_where_it_was(make_record: MakeRecord, before: S) -> None:
+    record = make_record(state=S.REMOTE_ERROR, previous_state=before.value)
+    (change,) = decide_retry(record, who="ada", why="disk is free").changes
+    batch = before in (S.BATCH_SUBMITTED, S.BATCH_RUNNING)
+    assert change.to is (S.UPLOADED if batch else before)
+    assert change.expect == {S.REMOTE_ERROR}
+    assert change.fields == reset_fields()
+    assert (change.holder, change.event, change.who, change.why) == (None, "retry", "ada", "disk is free")
+
+
+@pytest.mark.parametrize("before", [None, "COMPLETED", "READY"])
+def test_a_state_that_cannot_be_gone_back_to(make_record: MakeRecord, before: str | None) -> None:
+    with pytest.raises(NotAllowedError, match="is not known") as caught:
+        decide_retry(make_record(state=S.REMOTE_ERROR, previous_state=before), who="ada")
+    assert "jf job rerun x1" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("state", sorted(ACTIVE))
+def test_an_active_job_forgets_its_failures_and_stays_with_the_runner(
+    make_record: MakeRecord, state: S
+) -> None:
+    (change,) = decide_retry(make_record(state=state), who="ada").changes
+    assert change.to is None
+    assert change.fields == {
+        "remote.step_attempts": 0, "remote.retry_time_limit": None, "remote.error": None,
+    }  # fmt: skip
+
+
+# -- rerun: which states -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", S)
+@pytest.mark.parametrize("force", [False, True])
+def test_the_table_says_what_can_be_rerun(make_record: MakeRecord, state: S, force: bool) -> None:
+    record = make_record(state=state)
+    if not lifecycle.allows("rerun", state, force=force):
+        with pytest.raises(NotAllowedError, match=f"cannot rerun job x1: it is {state.value}") as caught:
+            decide_rerun(record, [record], who="ada", force=force)
+        assert bool(caught.value.hint) == (state in lifecycle.transition("rerun").forced)
+        return
+    (change,) = decide_rerun(record, [record], who="ada", force=force).changes
+    assert (change.to, change.event, change.holder) == (S.WAITING, "rerun", None)
+    assert change.expect == {state}
+    assert change.attempt == "t1"
+    for path in ("start_time", "end_time", "stored_data", "error", "previous_state"):
+        assert change.fields[path] is None
+    assert change.fields["remote.step_attempts"] == 0
+
+
+@pytest.mark.parametrize(
+    "run_dir, pending, keep, expected",
+    [
+        (None, False, False, False),
+        ("/w/a_1", False, False, True),
+        ("/w/a_1", False, True, False),
+        ("/w/a_1", True, True, True),  # an earlier rerun, not yet carried out, asked for it
+    ],
+)
+def test_the_run_folder_is_emptied_before_the_job_starts_again(
+    make_record: MakeRecord, run_dir: str | None, pending: bool, keep: bool, expected: bool
+) -> None:
+    record = make_record(state=S.FAILED, run_dir=run_dir, remote={"prerun_cleanup": pending})
+    (change,) = decide_rerun(record, [], who="ada", keep_files=keep).changes
+    assert change.fields["remote.prerun_cleanup"] is expected
+
+
+def test_a_job_that_was_replaced_cannot_be_rerun_even_with_force(make_record: MakeRecord) -> None:
+    record = make_record(state=S.COMPLETED)
+    later = make_record(state=S.COMPLETED, index=3)
+    middle = make_record(state=S.COMPLETED, index=2)
+    with pytest.raises(NotAllowedError, match=r"job x2 \(index 3\) has taken its place") as caught:
+        decide_rerun(record, [record, later, middle], who="ada", force=True)
+    assert "rerun job x2" in (caught.value.hint or "")
+    gone = make_record(state=S.COMPLETED, index=2, superseded=True)
+    assert len(decide_rerun(record, [record, gone], who="ada", force=True).changes) == 1
+
+
+# -- rerun: what depends on it -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", sorted(ACTIVE - {S.BATCH_SUBMITTED, S.BATCH_RUNNING}))
+def test_an_active_job_alone_is_reset_for_nothing_can_have_built_upon_it(
+    make_record: MakeRecord, state: S
+) -> None:
+    record = make_record(state=state)
+    child = make_record("c", S.USER_STOPPED, parents=["a"])
+    assert len(decide_rerun(record, [record, child], who="ada").changes) == 1
+
+
+def test_children_that_have_not_begun_wait_again(make_record: MakeRecord) -> None:
+    record = make_record(state=S.FAILED)
+    children = [
+        make_record("w", S.WAITING, parents=["a"]),
+        make_record("r", S.READY, parents=["a"]),
+        make_record("p", S.PAUSED, parents=["z", "a"]),
+    ]
+    grandchild = make_record("g", S.WAITING, parents=["w"])
+    decided = decide_rerun(record, [record, *children, grandchild], who="ada")
+    changes = by_uuid(decided.changes)
+    assert set(changes) == {("a", 1), ("w", 1), ("r", 1), ("p", 1)}
+    for child in children:
+        change = changes[child.key]
+        assert (change.to, change.event) == (S.WAITING, "wait_again")
+        assert lifecycle.allows("wait_again", child.state, S.WAITING)
+        assert child.state in change.expect
+        assert change.why == "job x1 runs again"
+        assert "parents" not in change.fields
+    assert changes["r", 1].expect == changes["w", 1].expect == {S.READY, S.WAITING}
+    assert changes["p", 1].expect == {S.PAUSED}
+
+
+@pytest.mark.parametrize("state", sorted(set(S) - {S.WAITING, S.READY, S.PAUSED}))
+def test_children_that_have_begun_need_force(make_record: MakeRecord, state: S) -> None:
+    record = make_record(state=S.FAILED)
+    child = make_record("c", state, parents=["a"], run_dir="/w/c_1")
+    with pytest.raises(NotAllowedError, match=rf"x2 \({state.value}\)$") as caught:
+        decide_rerun(record, [record, child], who="ada")
+    assert caught.value.hint == "--force runs them again as well"
+    change = by_uuid(decide_rerun(record, [child], who="ada", force=True).changes)["c", 1]
+    assert (change.to, change.expect) == (S.WAITING, frozenset({state}))
+    assert change.fields["remote.prerun_cleanup"] is True
+
+
+def test_a_long_refusal_is_cut(make_record: MakeRecord) -> None:
+    record = make_record(state=S.FAILED)
+    children = [make_record(f"c{n}", S.COMPLETED, parents=["a"]) for n in range(7)]
+    with pytest.raises(NotAllowedError, match=r"x6 \(COMPLETED\) and 2 more$"):
+        decide_rerun(record, children, who="ada")
+
+
+def test_with_force_all_descendants_wait_again_and_nobody_else(make_record: MakeRecord) -> None:
+    jobs = [
+        record := make_record("a", S.COMPLETED),
+        make_record("b", S.COMPLETED, parents=["a"]),
+        make_record("c", S.RUNNING, parents=["a", "x"]),
+        make_record("d", S.WAITING, parents=["b", "c"]),
+        make_record("x", S.COMPLETED),
+        make_record("y", S.COMPLETED, parents=["x"]),
+        make_record("f", S.COMPLETED, parents=["b"], flow_uuid="another flow"),
+    ]
+    changes = by_uuid(decide_rerun(record, jobs, who="ada", force=True).changes)
+    assert {uuid for uuid, _ in changes} == {"a", "b", "c", "d"}
+
+
+def test_what_the_former_runs_brought_about_is_superseded(make_record: MakeRecord) -> None:
+    jobs = [
+        record := make_record("a", S.COMPLETED),
+        detour := make_record("d", S.COMPLETED, parents=["a"], generated_by=record.db_id),
+        leaf := make_record("e", S.RUNNING, parents=["d"], generated_by=record.db_id),
+        child := make_record("b", S.COMPLETED, parents=["a", "e"]),
+        replaced := make_record("b", S.READY, parents=["a", "e"], index=2, generated_by=child.db_id),
+        added := make_record("n", S.STOPPED, parents=["e"], generated_by=leaf.db_id),
+    ]
+    decided = decide_rerun(record, jobs, who="ada", force=True)
+    changes = by_uuid(decided.changes)
+    assert set(changes) == {job.key for job in jobs}
+    assert changes[child.key].to is S.WAITING
+    # the detour's leaf will not run again, and its successor does not exist yet
+    assert changes[child.key].fields["parents"] == ["a"]
+    for job in (detour, leaf, replaced, added):
+        assert changes[job.key].fields == {"superseded": True}
+    for job in (leaf, replaced):
+        assert (changes[job.key].to, changes[job.key].event) == (S.USER_STOPPED, "stop")
+        assert lifecycle.allows("stop", job.state, S.USER_STOPPED)
+    for job in (detour, added):
+        assert (changes[job.key].to, changes[job.key].event) == (None, "supersede")
+
+
+def test_a_replacement_that_was_not_recorded_as_one_is_not_guessed_at(make_record: MakeRecord) -> None:
+    record = make_record("a", S.COMPLETED)
+    old = [make_record("b", S.COMPLETED, parents=["a"], index=index) for index in (1, 2)]
+    with pytest.raises(NotAllowedError, match="job x2, which depends on it, was replaced"):
+        decide_rerun(record, old, who="ada", force=True)
