@@ -26,15 +26,14 @@ def render_response(response: Any) -> dict[str, Any]:
 def _new_jobs(what: str, flow: Any) -> list[dict[str, Any]] | None:
     if flow is None:
         return None
-    found = []
-    for job, parents in flow.iterflow():
-        try:
-            found.append({"job": serialise_job(job), "parents": list(dict.fromkeys(parents))})
-        except Exception as error:
-            raise RuntimeError(
-                f"the job {job.name!r} ({job.uuid}) of the response's {what} cannot be serialised: {error}"
-            ) from error
-    return found
+    try:
+        return [
+            {"job": serialise_job(job), "parents": list(dict.fromkeys(parents))}
+            for job, parents in flow.iterflow()
+        ]
+    except Exception as error:
+        names = ", ".join(f"{job.name!r}" for job in flow.jobs)
+        raise RuntimeError(f"the response's {what} ({names}) cannot be serialised: {error}") from error
 
 
 def _plain(data: Any) -> Any:

@@ -65,7 +65,9 @@ class OneByOne:
 
 
 def run_by_files(flow: Flow, store: OutputStore, folder: Path) -> None:
-    OneByOne(store, folder).run([GeneratedJob(serialise_job(job), tuple(parents)) for job, parents in flow.iterflow()])
+    OneByOne(store, folder).run(
+        [GeneratedJob(serialise_job(job), tuple(parents)) for job, parents in flow.iterflow()]
+    )
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -90,7 +92,9 @@ def test_a_missing_item_is_found_out_on_the_runner(tmp_path: Path) -> None:
 
     source = value({"here": 1})
     flow = Flow([source, describe(source.output["there"])])
-    store = OutputStore.from_spec({"docs_store": {"type": "SQLiteStore", "path": str(tmp_path / "outputs.db")}})
+    store = OutputStore.from_spec(
+        {"docs_store": {"type": "SQLiteStore", "path": str(tmp_path / "outputs.db")}}
+    )
     with pytest.raises(MissingReferenceError, match=r"\['there'\].*keys: here"):
         run_by_files(flow, store, tmp_path / "work")
     store.close()
