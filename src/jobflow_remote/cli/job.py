@@ -167,4 +167,4 @@ def queue_out(job_id: t.JobId, index: t.JobIndex = None) -> None:
         if file.error is not None:
             print_error(file.error)
         else:
-            typer.echo(file.content)
+            typer.echo(file.content, nl=not file.content.endswith("\n"))
