@@ -18,7 +18,7 @@ from jobflow_remote.model.changes import ApplyResult, ChangeSet, ExtraParents, H
 from jobflow_remote.model.records import INPUT_FIELDS
 from jobflow_remote.model.states import JobState
 from jobflow_remote.queuedb.sqlite import edges
-from jobflow_remote.queuedb.sqlite.inserting import find_duplicate, insert_jobs
+from jobflow_remote.queuedb.sqlite.inserting import find_duplicate, insert_jobs, resolve
 from jobflow_remote.queuedb.sqlite.ledger import JobRow, Ledger
 from jobflow_remote.queuedb.sqlite.rows import set_path
 from jobflow_remote.queuedb.sqlite.sessions import current_token
@@ -54,7 +54,7 @@ def _find_refusal(ledger: Ledger, change_set: ChangeSet, token: str | None) -> s
     if change_set.new_jobs:
         if not ledger.query("SELECT 1 FROM flows WHERE uuid = ?", change_set.flow_uuid):
             return f"flow {change_set.flow_uuid} does not exist (any more)"
-        duplicate = find_duplicate(ledger.connection, change_set.new_jobs)
+        duplicate = find_duplicate(ledger.connection, change_set.new_jobs, replacing=True)
         if duplicate:
             return f"new job {duplicate[0]} with index {duplicate[1]} exists already"
     return None
@@ -112,9 +112,12 @@ class _Application:
         ledger.flush()
         for halt in change_set.halts:
             self._halt(halt)
-        edges.update_flags(ledger, self._reshaped)
-        self._waiting |= edges.settle(ledger, self._unsettled)
-        ready = edges.release(ledger, self._waiting)
+        ready = resolve(
+            ledger,
+            reshaped=[*self._reshaped, *inserted.reshaped],
+            unsettled=[*self._unsettled, *inserted.reshaped],
+            waiting=self._waiting,
+        )
         return ApplyResult(applied=True, db_ids=tuple(inserted.db_ids), ready=inserted.ready + ready)
 
     def _change(self, change: JobChange) -> None:

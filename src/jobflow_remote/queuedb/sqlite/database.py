@@ -1,4 +1,3 @@
-# ruff: noqa: D102 - the docstrings of the verbs are the contract in port.py
 """The queue database in one file: verbs of the port, each one transaction."""
 
 from __future__ import annotations

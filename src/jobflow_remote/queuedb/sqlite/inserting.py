@@ -65,20 +65,20 @@ def _make_way(connection: sqlite3.Connection, documents: Sequence[Document]) -> 
     for document in documents:
         number = superseded.get((document["uuid"], document["index"]))
         if number is not None:
-            connection.execute(
-                "DELETE FROM edges WHERE (parent, child) IN (SELECT parent, child FROM edges WHERE child = ?)",
-                (number,),
-            )
+            connection.execute("DELETE FROM edges WHERE child = ?", (number,))
             connection.execute("DELETE FROM job_bodies WHERE db_number = ?", (number,))
             connection.execute("DELETE FROM jobs WHERE db_number = ?", (number,))
 
 
-def find_duplicate(connection: sqlite3.Connection, documents: Sequence[Document]) -> tuple[str, int] | None:
-    """A job among ``documents`` that is stored already (and was not superseded), or there twice."""
+def find_duplicate(
+    connection: sqlite3.Connection, documents: Sequence[Document], *, replacing: bool
+) -> tuple[str, int] | None:
+    """A job among ``documents`` that is stored already, or there twice. ``replacing``: superseded jobs make way."""
     uuids = {document["uuid"] for document in documents}
     existing = find_existing(connection, uuids)
     keys = {(uuid, index) for uuid, indices in existing.items() for index in indices}
-    keys -= set(_find_superseded(connection, uuids)) if keys else set()
+    if keys and replacing:
+        keys -= set(_find_superseded(connection, uuids))
     for document in documents:
         key = (document["uuid"], document["index"])
         if key in keys:
@@ -216,7 +216,7 @@ def insert_flow(connection: sqlite3.Connection, new: NewFlow, *, prefix: str, no
     flow = new.flow
     if connection.execute("SELECT 1 FROM flows WHERE uuid = ?", (flow["uuid"],)).fetchone():
         raise DuplicateError(f"flow {flow['uuid']} is in the queue database already")
-    duplicate = find_duplicate(connection, new.jobs)
+    duplicate = find_duplicate(connection, new.jobs, replacing=False)
     if duplicate:
         raise DuplicateError(f"job {duplicate[0]} with index {duplicate[1]} is in the queue database already")
     ledger = Ledger(connection, now)
