@@ -61,7 +61,14 @@ def test_reset_with_outputs_removes_only_its_own(world: Any, jf: Any) -> None:
     other = "11111111-0000-4000-8000-000000000001"
     with open_services() as services:
         for each in (uuid, other):
-            document = {"uuid": each, "index": 1, "output": 5, "metadata": {}, "hosts": [], "name": "add"}
+            document: dict[str, Any] = {
+                "uuid": each,
+                "index": 1,
+                "output": 5,
+                "metadata": {},
+                "hosts": [],
+                "name": "add",
+            }
             services.outputs().store_output(document, {}, db_id="1")
     jf("admin reset -y -o", required_out="was reset")
     with open_services() as services:
