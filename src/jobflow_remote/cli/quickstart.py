@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,7 +15,10 @@ from jobflow_remote.cli.output import out_console, print_message
 from jobflow_remote.errors import ConfigError, JobflowRemoteError
 
 if TYPE_CHECKING:
+    from jobflow import Flow
+
     from jobflow_remote.config.base import Project
+    from jobflow_remote.config.manager import ConfigManager
     from jobflow_remote.control.submitted import SubmittedFlow
     from jobflow_remote.services.opened import Services
 
@@ -43,7 +46,7 @@ def quickstart(
     from jobflow_remote.demo.project import ensure_project
 
     started = time.monotonic()
-    manager = ConfigManager()
+    manager = ConfigManager(exclude_unset=True)
     project, made = ensure_project(manager)
     current().project_name = project.name
     _say(
@@ -52,12 +55,12 @@ def quickstart(
     )
     _start_runner(project)
     with services_of(project) as services:
-        submitted, atom, coarse = _submit(services, project, points)
+        submitted, flow = _submit(services, project, points)
         _follow(services, submitted, timeout)
-        _show(services, project, submitted, atom=atom, coarse=coarse)
+        _show(services, project, flow)
         _say_where(services, project, submitted)
     out_console().print(f"\nDone in {time.monotonic() - started:.0f} s. The runner goes on waiting for work.")
-    _say_next(manager, project, submitted)
+    _say_next(manager, project, submitted, flow.output.uuid)
 
 
 def _check_libraries() -> None:
@@ -87,7 +90,7 @@ def _start_runner(project: Project) -> None:
         _say("runner", "runs already")
 
 
-def _submit(services: Services, project: Project, points: int) -> tuple[SubmittedFlow, str, str]:
+def _submit(services: Services, project: Project, points: int) -> tuple[SubmittedFlow, Flow]:
     from jobflow_remote.control.submit import submit_with
     from jobflow_remote.demo.copper import equation_of_state
     from jobflow_remote.demo.project import usable_worker
@@ -95,8 +98,7 @@ def _submit(services: Services, project: Project, points: int) -> tuple[Submitte
     flow = equation_of_state(points)
     submitted = submit_with(services, flow, worker=usable_worker(project))
     _say("flow", f"{flow.name}: {len(submitted)} jobs submitted, ids {submitted[0]} to {submitted[-1]}")
-    _, atom, coarse, _ = flow.jobs
-    return submitted, atom.uuid, coarse.jobs[-1].uuid
+    return submitted, flow
 
 
 def _follow(services: Services, submitted: SubmittedFlow, timeout: float) -> None:
@@ -136,21 +138,22 @@ def _follow(services: Services, submitted: SubmittedFlow, timeout: float) -> Non
         )
 
 
-def _show(services: Services, project: Project, submitted: SubmittedFlow, *, atom: str, coarse: str) -> None:
+def _show(services: Services, project: Project, flow: Flow) -> None:
     from rich.table import Table
 
     from jobflow_remote.demo.present import result_rows, save_plot
 
     store = services.outputs()
-    fine: dict[str, Any] = submitted.output()
+    _, atom, coarse, _ = flow.jobs
+    fine = store.get_output(flow.output.uuid)
     table = Table(title="fcc copper, effective-medium potential")
     for name in ("quantity", "unit", "calculated", "measured (Kittel)"):
         table.add_column(name, justify="left" if name in ("quantity", "unit") else "right")
-    for name, unit, value, measured in result_rows(fine, store.get_output(atom)):
+    for name, unit, value, measured in result_rows(fine, store.get_output(atom.uuid)):
         table.add_row(name, unit, f"{value:.3f}", f"{measured:.3f}")
     out_console().print(table)
     path = plot_path(project)
-    save_plot(store.get_output(coarse), fine, path)
+    save_plot(store.get_output(coarse.output.uuid), fine, path)
     _say("plot", str(path))
 
 
@@ -163,10 +166,10 @@ def _say_where(services: Services, project: Project, submitted: SubmittedFlow) -
     outputs = (project.jobstore_spec() or {}).get("docs_store", {})
     _say("queue", services.queue.describe())
     _say("outputs", str(outputs.get("path") or outputs.get("type") or ""))
-    _say("run folders", " " + str(next(iter(project.workers.values())).work_dir))
+    _say("runs in", str(next(iter(project.workers.values())).work_dir))
 
 
-def _say_next(manager: Any, project: Project, submitted: SubmittedFlow) -> None:
+def _say_next(manager: ConfigManager, project: Project, submitted: SubmittedFlow, result: str) -> None:
     try:
         selected = manager.select_project_name()
     except ConfigError:
@@ -175,8 +178,8 @@ def _say_next(manager: Any, project: Project, submitted: SubmittedFlow) -> None:
     print_message("\nWhat to type next:", style="bold")
     for command, why in (
         (f"{jf} flow list", "all flows and how they are"),
-        (f"{jf} job list -fid {submitted.flow_uuid}", "the jobs of this one"),
-        (f"{jf} job output {submitted[-1]}", "the result of its last job"),
+        (f"{jf} job list -fid {submitted[0]}", "the jobs of this one"),
+        (f"{jf} job output {result[:8]}", "the fit, as it is in the output store"),
     ):
-        print_message(f"  {command:<64} # {why}", style="")
+        print_message(f"  {command:<30} # {why}", style="")
     print_message(f"  ({jf} runner shutdown stops the runner)", style="dim")

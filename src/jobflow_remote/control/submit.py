@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import socket
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -120,7 +121,13 @@ def submit_with(
     )
     db_ids = services.queue.insert_flow(new)
     services.ring(["checkout"])
-    return SubmittedFlow(db_ids, flow_uuid=whole.uuid, project=services.project.name)
+    return SubmittedFlow(
+        db_ids,
+        flow_uuid=whole.uuid,
+        project=services.project.name,
+        uuids=[new_job.job["uuid"] for new_job in jobs],
+        result=whole.output,
+    )
 
 
 def as_plain(value: Any) -> Any:
@@ -159,9 +166,14 @@ def _store_names(services: Services, jobstore: str | None) -> set[str]:
 
 def _serialise(flow: Flow) -> Iterator[GeneratedJob]:
     """Each job as a dictionary with its parents, parents first."""
-    for job, parents in flow.iterflow():
+    from jobflow_remote.execution.jobfields import serialise_job
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Some jobs are not connected")  # they need not be
+        ordered = list(flow.iterflow())
+    for job, parents in ordered:
         try:
-            yield GeneratedJob(job.as_dict(), tuple(parents))
+            yield GeneratedJob(serialise_job(job), tuple(parents))
         except Exception as error:
             raise JobflowRemoteError(
                 f"the inputs of job {job.name!r} ({job.uuid}) cannot be stored: {type(error).__name__}: {error}",
@@ -171,7 +183,7 @@ def _serialise(flow: Flow) -> Iterator[GeneratedJob]:
 
 def _check(services: Services, jobs: list[GeneratedJob], defaults: RunProperties, stores: set[str]) -> None:
     """Refuse what could never run, before anything is stored."""
-    from jobflow_remote.outputs.jobfiles import stores_used
+    from jobflow_remote.execution.jobfields import stores_used
 
     missing: set[str] = set()
     for new in jobs:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from jobflow_remote.errors import JobflowRemoteError
+from jobflow_remote.errors import JobflowRemoteError, NotFoundError
 from jobflow_remote.model.lifecycle import ACTIVE
 from jobflow_remote.model.states import FlowState, JobState
 
@@ -25,10 +25,19 @@ class SubmittedFlow(list[str]):
     >>> submitted.output()                     # doctest: +SKIP
     """
 
-    def __init__(self, db_ids: Iterable[str], *, flow_uuid: str, project: str) -> None:
+    def __init__(
+        self, db_ids: Iterable[str], *, flow_uuid: str, project: str, uuids: Iterable[str] = (), result: Any = None
+    ) -> None:
         super().__init__(db_ids)
         self.flow_uuid = flow_uuid
         self.project = project
+        self.uuids = tuple(uuids)
+        """uuid of each job, in the order of the ids."""
+        self._result = result
+
+    def db_id(self, uuid: str) -> str:
+        """Id of the job with this uuid."""
+        return self[self.uuids.index(uuid)]
 
     @property
     def state(self) -> FlowState:
@@ -71,20 +80,22 @@ class SubmittedFlow(list[str]):
             queue.close()
 
     def output(self, db_id: str | None = None, load: bool = True) -> Any:
-        """Output of a job: the last one of the flow, or that with ``db_id``.
+        """The output of the flow: what its ``output`` refers to, or that of its last job where it has none.
 
-        Raises
-        ------
-        NotFoundError
-            If it has none (yet).
+        With ``db_id`` the output of that job. Raises NotFoundError if there is none (yet).
         """
         from jobflow_remote.bootstrap import open_services
 
         with open_services(self.project) as services:
+            store = services.outputs(self._flow(services.queue).get("jobstore"))
+            if db_id is None and self._result is not None:
+                from jobflow.core.reference import find_and_resolve_references
+
+                return find_and_resolve_references(self._result, store.jobstore)
             found = services.queue.find_jobs({"db_id": db_id or self[-1]}, fields=["uuid"])
-            return services.outputs(self._flow(services.queue).get("jobstore")).get_output(
-                found[0]["uuid"], load=load
-            )
+            if not found:
+                raise NotFoundError(f"there is no job {db_id or self[-1]}")
+            return store.get_output(found[0]["uuid"], load=load)
 
     def _flow(self, queue: Any = None) -> dict[str, Any]:
         from jobflow_remote.bootstrap import open_queue

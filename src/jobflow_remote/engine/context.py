@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -73,15 +72,8 @@ class WorkerContext:
 
     @property
     def max_running(self) -> int | None:
-        """How many jobs may be with the scheduler at a time; None: any number.
-
-        A shell on this machine without ``max_jobs`` runs one job per core: a wide flow must not start ten thousand
-        interpreters.
-        """
-        config = self.config
-        if config.max_jobs:
-            return int(config.max_jobs)
-        return (os.cpu_count() or 1) if self.scheduler.can_watch else None
+        """How many jobs may be with the scheduler at a time; None: any number."""
+        return self.config.job_limit
 
 
 def host_job(record: JobRecord) -> HostJob:

@@ -392,7 +392,7 @@ def compare_stores(reference: JobStore, jobstore: JobStore, flow: Flow) -> list[
     they count as the same if all else is.
     """
     known = set(_uuids_of(flow))
-    wanted, found = (Counter(_described_documents(store, known)) for store in (reference, jobstore))
+    wanted, found = (Counter(_described_documents(store, flow.uuid, known)) for store in (reference, jobstore))
     lines = [f"missing ({number} times): {text}" for text, number in sorted((wanted - found).items())]
     return lines + [
         f"not expected ({number} times): {text}" for text, number in sorted((found - wanted).items())
@@ -406,9 +406,10 @@ def _uuids_of(flow: Any) -> Iterator[str]:
         yield from _uuids_of(member)
 
 
-def _described_documents(store: JobStore, known: set[str]) -> Iterator[str]:
-    loaded = {(found["uuid"], found["index"]): found["output"] for found in store.query({}, load=True)}
-    for document in store.query({}, load=False):
+def _described_documents(store: JobStore, flow_uuid: str, known: set[str]) -> Iterator[str]:
+    mine = {"hosts": flow_uuid}
+    loaded = {(found["uuid"], found["index"]): found["output"] for found in store.query(mine, load=True)}
+    for document in store.query(mine, load=False):
         metadata = {key: value for key, value in document["metadata"].items() if key != "db_id"}
         described = {
             "name": document["name"],

@@ -7,6 +7,7 @@ import os
 from jobflow_remote.engine.outcome import Advance, Failed, Outcome
 from jobflow_remote.engine.steps.port import Step
 from jobflow_remote.errors import ConfigError, Failure, NotFoundError
+from jobflow_remote.execution.jobfields import stores_used
 from jobflow_remote.layout import IN_FILENAME, OUT_FILENAME, run_folder, store_filename
 from jobflow_remote.model.decide.failure import failure_of
 from jobflow_remote.model.records import JobRecord
@@ -51,7 +52,7 @@ class UploadStep(Step):
         services = self.runner.services
         store_name = self._store_name(record.flow_uuid)
         names = services.project.additional_store_names(store_name)
-        missing = sorted(jobfiles.stores_used(document["job"]) - set(names))
+        missing = sorted(stores_used(document["job"]) - set(names))
         if missing:
             raise ConfigError(
                 f"the job wants to store data in {', '.join(missing)}, which the output store does not have",
