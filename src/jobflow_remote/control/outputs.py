@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jobflow_remote.errors import ConfigError
+
 if TYPE_CHECKING:
     from jobflow import JobStore
 
@@ -16,8 +18,11 @@ def get_jobstore(project_name: str | None = None, jobstore_name: str | None = No
     ValueError
         If the project has no jobstore of that name.
     """
+    from jobflow_remote.bootstrap import make_jobstore
     from jobflow_remote.config.manager import ConfigManager
-    from jobflow_remote.outputs.jobstore import jobstore_from_spec
 
     project = ConfigManager().get_project(project_name)
-    return jobstore_from_spec(project.jobstore_spec(jobstore_name))
+    store = make_jobstore(project, jobstore_name)
+    if store is None:
+        raise ConfigError(f"project {project.name} keeps no outputs", hint="its `jobstore` is empty")
+    return store

@@ -16,11 +16,11 @@ from typing import Any
 
 import psutil
 
-from jobflow_remote.bootstrap import open_queue_database
 from jobflow_remote.config.manager import ConfigManager
 from jobflow_remote.config.project import Project
 from jobflow_remote.daemon.programs import DaemonFiles, RunnerLayout, render_configuration
 from jobflow_remote.errors import DaemonError, RunnerActiveError, RunningDaemonError
+from jobflow_remote.queuedb import open_queue_database
 from jobflow_remote.services.session import describe_owner, no_runner_alive, open_session
 
 _POLL_SECONDS = 0.05

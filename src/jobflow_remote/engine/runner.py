@@ -130,6 +130,9 @@ class Runner:
         return lanes
 
     def _start_heartbeat(self, loop: asyncio.AbstractEventLoop) -> Heartbeat:
+        def on_end(reason: str) -> None:
+            loop.call_soon_threadsafe(self._on_heartbeat_end, reason)
+
         options = self.services.project.runner
         heartbeat = Heartbeat(
             self.services.queue,
@@ -138,7 +141,7 @@ class Runner:
             every_seconds=options.heartbeat_seconds,
             lease_seconds=options.lease_seconds,
             watch_parent=self.daemonized,
-            on_end=lambda reason: loop.call_soon_threadsafe(self._on_heartbeat_end, reason),
+            on_end=on_end,
         )
         heartbeat.start()
         return heartbeat

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import bson
+from bson.codec_options import CodecOptions, TypeDecoder, TypeRegistry
+from bson.int64 import Int64
 from maggma.core import Store
 from monty.json import jsanitize
 
@@ -47,6 +49,18 @@ _MAPPED = Mapped(_COLUMNS, text=None)
 _CHUNK = 100
 """Documents that are read at a time: an open cursor would keep the write-ahead log from being emptied."""
 _JOURNAL_LIMIT = 64 * 2**20
+
+
+class _PlainInt(TypeDecoder):  # type: ignore[misc]  # bson is not analysed
+    """Numbers of 64 bits come back as the ``int`` that they were."""
+
+    bson_type = Int64
+
+    def transform_bson(self, value: Any) -> int:
+        return int(value)
+
+
+_PLAIN_NUMBERS: CodecOptions[dict[str, Any]] = CodecOptions(type_registry=TypeRegistry([_PlainInt()]))
 
 
 class SQLiteStore(Store):  # type: ignore[misc]  # maggma has no types
@@ -215,7 +229,7 @@ class SQLiteStore(Store):  # type: ignore[misc]  # maggma has no types
             rows = dict(self._connection().execute(sql, part).fetchall())
             for pk in part:
                 if pk in rows:
-                    yield pk, bson.decode(rows[pk])
+                    yield pk, bson.decode(rows[pk], codec_options=_PLAIN_NUMBERS)
 
     def _sorted(
         self, criteria: Mapping[str, Any] | None, sort: Mapping[str, Any]
@@ -284,16 +298,20 @@ class SQLiteStore(Store):  # type: ignore[misc]  # maggma has no types
         self, connection: sqlite3.Connection, same: Document, columns: Document, document: Document
     ) -> None:
         found = next(self._find(same), None)
-        pk, identity = (found[0], found[1].get("_id")) if found else (None, bson.ObjectId())
+        identity = found[1].get("_id") if found else bson.ObjectId()
         try:
             encoded = bson.encode({"_id": identity, **document})
         except (bson.errors.InvalidDocument, OverflowError) as error:
             raise ValueError(f"a document cannot be stored: {error}") from error
         values = {**columns, "doc": encoded}
-        names = ", ".join(f'"{name}"' for name in ("pk", *values))
-        marks = ", ".join("?" * (len(values) + 1))
-        sql = f'INSERT OR REPLACE INTO "{self.collection_name}" ({names}) VALUES ({marks})'
-        connection.execute(sql, (pk, *values.values()))
+        if found:
+            changes = ", ".join(f'"{name}" = ?' for name in values)
+            sql = f'UPDATE "{self.collection_name}" SET {changes} WHERE pk = ?'
+            connection.execute(sql, (*values.values(), found[0]))
+        else:
+            names, marks = ", ".join(f'"{name}"' for name in values), ", ".join("?" * len(values))
+            sql = f'INSERT INTO "{self.collection_name}" ({names}) VALUES ({marks})'
+            connection.execute(sql, tuple(values.values()))
 
     def _checked(self, docs: Sequence[Document]) -> Iterator[Document]:
         """Documents as they are stored, without those that the validator refuses."""

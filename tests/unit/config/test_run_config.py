@@ -10,12 +10,12 @@ from jobflow_remote.config.base import ExecutionConfig
 from jobflow_remote.config.jobconfig import set_run_config
 
 
-@job  # type: ignore[untyped-decorator]
+@job
 def add(a: int, b: int) -> int:
     return a + b
 
 
-@job  # type: ignore[untyped-decorator]
+@job
 def multiply(a: int, b: int) -> int:
     return a * b
 
