@@ -7,7 +7,7 @@ import os
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,8 @@ def copy_database(connection: sqlite3.Connection, target: Path) -> dict[str, int
             }
         os.replace(partial, target)
     except (OSError, sqlite3.OperationalError) as exc:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
         raise QueueDatabaseAwayError(f"the backup {target} could not be written: {exc}") from exc
     return counts
 

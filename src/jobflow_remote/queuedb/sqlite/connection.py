@@ -25,6 +25,9 @@ from jobflow_remote.queuedb.sqlite.schema import SCHEMA_VERSION, TABLES
 Hook = Callable[[str], None]
 """Called with each statement of the writing connection before it runs (tests kill the process there)."""
 
+_Identity = tuple[int, int, int]
+"""Process, device and inode: what a connection belongs to."""
+
 _LOCK_FILE_SECONDS = 2.0
 _JOURNAL_LIMIT = 64 * 2**20
 _AWAY = {
@@ -87,7 +90,8 @@ class Connections:
         self._pool = threading.Lock()
         self._writer: sqlite3.Connection | None = None
         self._readers: list[sqlite3.Connection] = []
-        self._identity: tuple[int, int, int] | None = None
+        self._writer_of: _Identity | None = None
+        self._readers_of: _Identity | None = None
         self._seen_version: int | None = None
 
     # -- the file --------------------------------------------------------------------------------------------
@@ -179,49 +183,46 @@ class Connections:
         except sqlite3.Error as exc:
             raise translate(exc, self.path) from exc
 
-    def _check_file(self) -> None:
-        """Drop connections that belong to another process or to a file that is no longer there."""
+    def _identify(self) -> _Identity:
+        """Which file is there now, for which process.
+
+        Connections to another one are not used any more: what they write would be lost with a file that was removed.
+        """
         try:
             found = os.stat(self.path)
         except OSError as exc:
-            self._forget()
             raise QueueDatabaseAwayError(
                 f"the queue database {self.path} is not there any more: {exc.strerror or exc}",
-                hint="mount its file system or restore a backup; jf admin reset makes a new one",
+                hint="mount its file system or restore a backup",
             ) from exc
-        identity = (os.getpid(), found.st_dev, found.st_ino)
-        if identity != self._identity:
-            self._forget()
-            self._identity = identity
-
-    def _forget(self) -> None:
-        mine = self._identity is not None and self._identity[0] == os.getpid()
-        with self._pool:
-            readers, self._readers = self._readers, []
-        writer, self._writer, self._seen_version = self._writer, None, None
-        if mine:  # what came over a fork is not ours to close
-            for connection in [*readers, *([writer] if writer else [])]:
-                connection.close()
-        self._identity = None
+        return os.getpid(), found.st_dev, found.st_ino
 
     def close(self) -> None:
         """Close what is open; may be called twice."""
         with self._writing:
-            self._forget()
+            self._drop_writer()
+        with self._pool:
+            self._drop_readers(None)
+
+    def _drop_writer(self) -> None:
+        if self._writer is not None and self._writer_of is not None:
+            _close_own([self._writer], self._writer_of)
+        self._writer, self._writer_of, self._seen_version = None, None, None
+
+    def _drop_readers(self, identity: _Identity | None) -> None:
+        readers, former = self._readers, self._readers_of
+        self._readers, self._readers_of = [], identity
+        if former is not None:
+            _close_own(readers, former)
 
     # -- reading ---------------------------------------------------------------------------------------------
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection for a few queries that see one state of the database."""
-        self._check_file()
+        identity = self._identify()
         with self._translated():
-            with self._pool:
-                connection = self._readers.pop() if self._readers else None
-            if connection is None:
-                connection = self._connect()
-                connection.execute("PRAGMA query_only=1")
-            identity, usable = self._identity, False
+            connection, usable = self._take_reader(identity), False
             try:
                 connection.execute("BEGIN")
                 yield connection
@@ -229,11 +230,21 @@ class Connections:
                 usable = True
             finally:
                 with self._pool:
-                    keep = usable and identity == self._identity
+                    keep = usable and identity == self._readers_of
                     if keep:
                         self._readers.append(connection)
                 if not keep:
                     connection.close()
+
+    def _take_reader(self, identity: _Identity) -> sqlite3.Connection:
+        with self._pool:
+            if identity != self._readers_of:
+                self._drop_readers(identity)
+            if self._readers:
+                return self._readers.pop()
+        connection = self._connect()
+        connection.execute("PRAGMA query_only=1")
+        return connection
 
     # -- writing ---------------------------------------------------------------------------------------------
 
@@ -241,7 +252,6 @@ class Connections:
     def writing(self) -> Iterator[sqlite3.Connection]:
         """A connection inside a write transaction: committed at the end, undone when the block raises."""
         with self._writing, self._translated():
-            self._check_file()
             connection = self._open_writer()
             with self._queued():
                 connection.execute("BEGIN IMMEDIATE")
@@ -254,8 +264,11 @@ class Connections:
                     raise
 
     def _open_writer(self) -> sqlite3.Connection:
+        identity = self._identify()
+        if identity != self._writer_of:
+            self._drop_writer()
         if self._writer is None:
-            self._writer = self._connect()
+            self._writer, self._writer_of = self._connect(), identity
             if self.options.hook is not None:
                 self._writer.set_trace_callback(self.options.hook)
         return self._writer
@@ -275,7 +288,6 @@ class Connections:
         if not self._writing.acquire(blocking=False):
             return True  # one of our own threads writes just now: look again afterwards
         try:
-            self._check_file()
             with self._translated():
                 version = self._open_writer().execute("PRAGMA data_version").fetchone()[0]
             changed = version != self._seen_version
@@ -283,6 +295,13 @@ class Connections:
             return bool(changed)
         finally:
             self._writing.release()
+
+
+def _close_own(connections: list[sqlite3.Connection], identity: _Identity) -> None:
+    """Close connections unless they came over a fork: those are not ours to close."""
+    if identity[0] == os.getpid():
+        for connection in connections:
+            connection.close()
 
 
 def _drop_lock(descriptor: int) -> None:
