@@ -69,13 +69,13 @@ def by_size(home: Home, shape: str, *, completions: int = 100) -> dict[int, Comp
         queue = open_queue_of(home)
         try:
             # each has a worker of its own: a claim takes the oldest, of whatever flow
-            queue.insert_flow(made_flow(LARGE, shape=shape, worker="large"))
+            queue.insert_flow(made_flow(LARGE, shape=shape, worker=f"large-{shape}"))
             session = queue.open_session(_OWNER, lease_seconds=3600, override=True)
-            large = _Finisher(queue, session.token, "large", statements, seen[LARGE])
-            small = _Finisher(queue, session.token, "small", statements, seen[SMALL])
+            large = _Finisher(queue, session.token, f"large-{shape}", statements, seen[LARGE])
+            small = _Finisher(queue, session.token, f"small-{shape}", statements, seen[SMALL])
             large.take(completions)
             for _ in range(completions // SMALL):
-                queue.insert_flow(made_flow(SMALL, shape=shape, worker="small"))
+                queue.insert_flow(made_flow(SMALL, shape=shape, worker=f"small-{shape}"))
                 small.take(SMALL)
                 for _ in range(SMALL):
                     small.complete_one()
