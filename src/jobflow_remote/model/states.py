@@ -6,6 +6,7 @@ success; release 1.0.1 calls it ``RUN_FINISHED``, which is accepted wherever a s
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 
@@ -70,6 +71,13 @@ class FlowState(StrEnum):
     FAILED = "FAILED"
     PAUSED = "PAUSED"
     STOPPED = "STOPPED"
+
+    @classmethod
+    def from_jobs_states(cls, jobs_states: Iterable[JobState], leaf_states: Iterable[JobState]) -> FlowState:
+        """State of a flow from those of all its jobs, under the name of jobflow-remote 1.0.1."""
+        from jobflow_remote.model.graph import flow_state_of_jobs
+
+        return flow_state_of_jobs(jobs_states, leaf_states)
 
 
 class BatchState(StrEnum):

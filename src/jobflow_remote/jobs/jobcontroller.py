@@ -1,0 +1,555 @@
+"""The queue of a project for scripts and notebooks, with the names of jobflow-remote 1.0.1.
+
+No rule of its own: each method says what is meant to the queue database or a function of
+:mod:`jobflow_remote.control`, and gives back the models of :mod:`jobflow_remote.jobs.data`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Self
+
+from jobflow_remote.bootstrap import services_of
+from jobflow_remote.config.project import Project
+from jobflow_remote.config.queuespec import QueueSpec
+from jobflow_remote.control import admin, inspect
+from jobflow_remote.control.submit import submit_with
+from jobflow_remote.control.trends import get_trends
+from jobflow_remote.errors import CapabilityMissingError, ConfigError, NotFoundError
+from jobflow_remote.jobs import querying
+from jobflow_remote.jobs.data import (
+    DbCollection,
+    FlowInfo,
+    JobDoc,
+    JobInfo,
+    projection_flow_info_jobs,
+    projection_job_info,
+)
+from jobflow_remote.jobs.querying import Raw
+from jobflow_remote.model.states import FlowState, JobState
+from jobflow_remote.outputs.jobstore import OutputStore
+from jobflow_remote.queuedb import open_queue_database
+from jobflow_remote.queuedb.port import QueueDatabase
+from jobflow_remote.services.opened import Services
+
+JobIds = tuple[str, int] | list[tuple[str, int]]
+Texts = str | list[str]
+Sort = list[tuple[str, int]]
+
+
+class JobController:
+    """Ask for jobs, flows and outputs of a project, and put flows into its queue.
+
+    ``JobController.from_project_name()`` is the usual way to get one. Close it when it is no longer needed; it is a
+    context manager too.
+
+    Parameters
+    ----------
+    queue_store
+        The queue database: an opened one, or its description.
+    jobstore
+        The output store, a jobflow JobStore.
+    project
+        The project, for what needs its workers.
+    optional_jobstores
+        Further output stores by name.
+    """
+
+    def __init__(
+        self,
+        queue_store: Any,
+        jobstore: Any,
+        flows_collection: str = "flows",
+        auxiliary_collection: str = "jf_auxiliary",
+        batches_collection: str = "batches",
+        project: Project | None = None,
+        optional_jobstores: dict[str, Any] | None = None,
+    ) -> None:
+        self.queue = _opened(queue_store)
+        self.queue_store = queue_store
+        self.flows_collection = flows_collection
+        self.auxiliary_collection = auxiliary_collection
+        self.batches_collection = batches_collection
+        self.project = project
+        self.optional_jobstores = dict(optional_jobstores or {})
+        self._jobstore = jobstore
+        self._services: Services | None = None
+
+    @classmethod
+    def from_project_name(cls, project_name: str | None = None) -> Self:
+        """The controller of a project, by its name; None: the selected project."""
+        from jobflow_remote.config.manager import ConfigManager
+
+        return cls.from_project(ConfigManager().get_project(project_name))
+
+    @classmethod
+    def from_project(cls, project: Project) -> Self:
+        """The controller of a project. The output stores are opened when they are needed."""
+        services = services_of(project)
+        controller = cls(services.queue, None, project=project)
+        controller._services = services
+        return controller
+
+    def close(self) -> None:
+        """Close the stores and the database; may be called twice."""
+        if self._services is not None:
+            self._services.close()
+        self.queue.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- what was opened -----------------------------------------------------------------------------
+
+    @property
+    def jobstore(self) -> Any:
+        """The output store as a jobflow JobStore, connected."""
+        return self._jobstore if self._services is None else self._open_outputs(None).jobstore
+
+    @property
+    def queue_supports_transactions(self) -> bool:
+        """Whether changes to several documents are one: always true of what this package writes."""
+        return True
+
+    @property
+    def db(self) -> Any:
+        """The MongoDB database, where the queue is in one."""
+        raise self._no_collection("db")
+
+    @property
+    def jobs(self) -> Any:
+        """The collection of the jobs, where the queue is in MongoDB."""
+        return self.get_collection(DbCollection.JOBS)
+
+    @property
+    def flows(self) -> Any:
+        """The collection of the flows, where the queue is in MongoDB."""
+        return self.get_collection(DbCollection.FLOWS)
+
+    @property
+    def auxiliary(self) -> Any:
+        """The collection of auxiliary documents, where the queue is in MongoDB."""
+        return self.get_collection(DbCollection.AUX)
+
+    def get_collection(self, collection: DbCollection) -> Any:
+        """A collection of MongoDB.
+
+        Raises
+        ------
+        CapabilityMissingError
+            If the queue is in another database.
+        """
+        raise self._no_collection(collection.value)
+
+    def _no_collection(self, name: str) -> CapabilityMissingError:
+        return CapabilityMissingError(
+            f"the queue is a {self.queue.describe()}, which has no collection `{name}` of MongoDB",
+            hint="get_jobs(query), get_jobs_info(…) and get_flows_info(…) work on every queue database",
+        )
+
+    def _open_outputs(self, name: str | None) -> OutputStore:
+        if self._services is not None:
+            return self._services.outputs(name)
+        store = self._jobstore if name is None else self.optional_jobstores[name]
+        return OutputStore(store)
+
+    # -- jobs ----------------------------------------------------------------------------------------
+
+    def _job_filter(self, **criteria: Any) -> Raw:
+        return querying.job_selection(self.queue, **criteria).to_filter()
+
+    @staticmethod
+    def generate_job_id_query(
+        db_id: str | None = None, job_id: str | None = None, job_index: int | None = None
+    ) -> tuple[Raw, Sort | None]:
+        """Filter and order that find one job."""
+        return querying.job_id_query(db_id, job_id, job_index)
+
+    def get_jobs_info_query(self, query: dict[str, Any] | None = None, **kwargs: Any) -> list[JobInfo]:
+        """Jobs that match a Mongo filter; further arguments are those of pymongo's ``find``."""
+        kwargs["projection"] = projection_job_info
+        found = querying.find_jobs(self.queue, query, with_inputs=False, **kwargs)
+        return [JobInfo.from_query_output(document) for document in found]
+
+    def get_jobs_info(
+        self,
+        custom_query: dict[str, Any] | None = None,
+        job_ids: JobIds | None = None,
+        db_ids: Texts | None = None,
+        flow_ids: Texts | None = None,
+        states: JobState | list[JobState] | None = None,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+        name: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        workers: Texts | None = None,
+        locked: bool = False,
+        sort: Sort | None = None,
+        limit: int = 0,
+        skip: int = 0,
+    ) -> list[JobInfo]:
+        """Jobs for which all criteria hold, without their inputs."""
+        query = self._job_filter(
+            custom_query=custom_query, job_ids=job_ids, db_ids=db_ids, flow_ids=flow_ids, states=states,
+            start_date=start_date, end_date=end_date, name=name, metadata=metadata, workers=workers, locked=locked,
+        )  # fmt: skip
+        return self.get_jobs_info_query(query, sort=sort, limit=limit, skip=skip)
+
+    def get_jobs_doc_query(self, query: dict[str, Any] | None = None, **kwargs: Any) -> list[JobDoc]:
+        """Jobs that match a Mongo filter, with their inputs."""
+        kwargs.pop("projection", None)
+        return [
+            JobDoc.model_validate(document) for document in querying.find_jobs(self.queue, query, **kwargs)
+        ]
+
+    def get_jobs_doc(
+        self,
+        custom_query: dict[str, Any] | None = None,
+        job_ids: JobIds | None = None,
+        db_ids: Texts | None = None,
+        flow_ids: Texts | None = None,
+        states: JobState | list[JobState] | None = None,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+        name: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        workers: Texts | None = None,
+        locked: bool = False,
+        sort: Sort | None = None,
+        limit: int = 0,
+        skip: int = 0,
+    ) -> list[JobDoc]:
+        """Jobs for which all criteria hold, with their inputs as jobflow Jobs."""
+        query = self._job_filter(
+            custom_query=custom_query, job_ids=job_ids, db_ids=db_ids, flow_ids=flow_ids, states=states,
+            start_date=start_date, end_date=end_date, name=name, metadata=metadata, workers=workers, locked=locked,
+        )  # fmt: skip
+        return self.get_jobs_doc_query(query, sort=sort, limit=limit, skip=skip)
+
+    def _find_one(self, query: Raw, sort: Any, **options: Any) -> Raw | None:
+        return next(iter(querying.find_jobs(self.queue, query, sort=sort, limit=1, **options)), None)
+
+    def get_job_info(
+        self, job_id: str | None = None, db_id: str | None = None, job_index: int | None = None
+    ) -> JobInfo | None:
+        """One job without its inputs; of several indexes the highest."""
+        query, sort = querying.job_id_query(db_id, job_id, job_index)
+        found = self._find_one(query, sort, projection=projection_job_info, with_inputs=False)
+        return JobInfo.from_query_output(found) if found else None
+
+    def get_job_doc(
+        self, job_id: str | None = None, db_id: str | None = None, job_index: int | None = None
+    ) -> JobDoc | None:
+        """One job with its inputs; of several indexes the highest."""
+        query, sort = querying.job_id_query(db_id, job_id, job_index)
+        found = self._find_one(query, sort)
+        return JobDoc.model_validate(found) if found else None
+
+    def get_job_info_by_pid(self, pid: int | str) -> JobInfo | None:
+        """The job to which the scheduler gave this id."""
+        query = {"remote.process_id": str(pid)}
+        found = self._find_one(query, [("db_id", -1)], projection=projection_job_info, with_inputs=False)
+        return JobInfo.from_query_output(found) if found else None
+
+    def get_job_info_by_job_uuid(
+        self,
+        job_uuid: str,
+        job_index: int | str = "last",
+        projection: list[str] | dict[str, Any] | None = None,
+    ) -> Raw | None:
+        """The document of one job, as it is stored."""
+        if isinstance(job_index, str) and job_index != "last":
+            raise ValueError(f'job_index is a number or "last", not {job_index!r}')
+        index = None if isinstance(job_index, str) else job_index
+        query, sort = querying.job_id_query(None, job_uuid, index)
+        return self._find_one(query, sort, projection=projection)
+
+    def get_jobs(
+        self, query: dict[str, Any] | None = None, projection: list[str] | dict[str, Any] | None = None
+    ) -> list[Raw]:
+        """Documents that match a Mongo filter, as they are stored."""
+        return querying.find_jobs(self.queue, query, projection=projection)
+
+    def get_jobs_info_by_flow_uuid(
+        self, flow_uuid: str, projection: list[str] | dict[str, Any] | None = None
+    ) -> list[Raw]:
+        """Documents of the jobs of a flow, as they are stored."""
+        return querying.find_jobs(self.queue, {"flow_uuid": flow_uuid}, projection=projection)
+
+    def get_job_output(
+        self,
+        job_id: str | None = None,
+        db_id: str | None = None,
+        job_index: int | None = None,
+        load: bool = False,
+    ) -> Any:
+        """Output of a job; ``load``: with the data of additional stores.
+
+        Raises
+        ------
+        ValueError
+            If there is no such job or output.
+        """
+        query, sort = querying.job_id_query(db_id, job_id, job_index)
+        found = self._find_one(query, sort, projection=["uuid", "index"])
+        if found is None:
+            raise NotFoundError(f"there is no job {db_id or job_id}")
+        return inspect.get_job_output(
+            self.queue, self._open_outputs, found["uuid"], found["index"], load=load
+        )
+
+    def count_jobs(
+        self,
+        query: dict[str, Any] | None = None,
+        job_ids: JobIds | None = None,
+        db_ids: Texts | None = None,
+        flow_ids: Texts | None = None,
+        states: JobState | list[JobState] | None = None,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+        name: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        workers: Texts | None = None,
+        locked: bool = False,
+    ) -> int:
+        """Number of jobs for which all criteria hold."""
+        return self.queue.count_jobs(
+            self._job_filter(
+                custom_query=query, job_ids=job_ids, db_ids=db_ids, flow_ids=flow_ids, states=states,
+                start_date=start_date, end_date=end_date, name=name, metadata=metadata, workers=workers,
+                locked=locked,
+            )
+        )  # fmt: skip
+
+    def count_jobs_states(self, states: list[JobState], worker: str | None = None) -> dict[JobState, int]:
+        """State → number of jobs, zeros included."""
+        found = self.queue.count_job_states(worker=worker)
+        return {state: found.get(state.value, 0) for state in states}
+
+    # -- flows ---------------------------------------------------------------------------------------
+
+    @staticmethod
+    def generate_flow_id_query(
+        db_id: str | None = None, job_id: str | None = None, flow_id: str | None = None
+    ) -> Raw:
+        """Filter that finds one flow."""
+        return querying.flow_id_query(db_id, job_id, flow_id)
+
+    def get_flows_info(
+        self,
+        job_ids: Texts | None = None,
+        db_ids: Texts | None = None,
+        flow_ids: Texts | None = None,
+        states: FlowState | list[FlowState] | None = None,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+        name: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        locked: bool = False,
+        sort: Sort | None = None,
+        limit: int = 0,
+        skip: int = 0,
+        jobs_sort: Sort | None = None,
+        with_jobs_info: bool | list[str] = False,
+    ) -> list[FlowInfo]:
+        """Flows for which all criteria hold; ``with_jobs_info``: with states, names and workers of their jobs."""
+        selection = querying.flow_selection(
+            self.queue, job_ids=job_ids, db_ids=db_ids, flow_ids=flow_ids, states=states, start_date=start_date,
+            end_date=end_date, name=name, metadata=metadata, locked=locked,
+        )  # fmt: skip
+        flows = querying.find_flows(self.queue, selection.to_filter(), sort=sort, limit=limit, skip=skip)
+        if with_jobs_info:
+            more = with_jobs_info if isinstance(with_jobs_info, list) else []
+            self._add_jobs(
+                flows, "jobs_list", [*projection_job_info, *projection_flow_info_jobs, *more], jobs_sort
+            )
+        return [FlowInfo.from_query_dict(flow) for flow in flows]
+
+    def _add_jobs(self, flows: Sequence[Raw], key: str, fields: Any, sort: Sort | None = None) -> None:
+        """Put the documents of its jobs into each flow."""
+        by_flow: dict[str, list[Raw]] = {flow["uuid"]: [] for flow in flows}
+        wanted, left_out = querying.take_fields(fields)
+        if wanted is not None:
+            wanted = list(dict.fromkeys([*wanted, "uuid", "index", "db_id", "flow_uuid"]))
+        found = self.queue.find_jobs(
+            {"flow_uuid": {"$in": list(by_flow)}},
+            fields=wanted,
+            sort=querying.to_sort(sort or [("db_id", 1)]),
+        )
+        for job in querying.without(found, left_out):
+            by_flow[job["flow_uuid"]].append(job)
+        for flow in flows:
+            flow[key] = by_flow[flow["uuid"]]
+
+    def get_flow_job_aggreg(
+        self,
+        query: dict[str, Any] | None = None,
+        projection_flow: dict[str, Any] | list[str] | None = None,
+        projection_job: dict[str, Any] | list[str] | None = None,
+        sort: Sort | None = None,
+        jobs_sort: Sort | None = None,
+        limit: int = 0,
+    ) -> list[Raw]:
+        """Documents of flows with those of their jobs in ``jobs_list``."""
+        flows = self._flows_with_uuid(query, projection_flow, sort, limit)
+        self._add_jobs(flows, "jobs_list", projection_job, jobs_sort)
+        return flows
+
+    def get_flow_jobs_data(
+        self,
+        query: dict[str, Any] | None = None,
+        projection: dict[str, Any] | list[str] | None = None,
+        sort: Sort | None = None,
+        limit: int = 0,
+    ) -> list[Raw]:
+        """Documents of flows with those of their jobs in ``jobs``."""
+        flows = self._flows_with_uuid(query, projection, sort, limit)
+        self._add_jobs(flows, "jobs", None)
+        return flows
+
+    def _flows_with_uuid(self, query: Any, projection: Any, sort: Any, limit: int) -> list[Raw]:
+        fields, left_out = querying.take_fields(projection)
+        wanted = None if fields is None else list(dict.fromkeys([*fields, "uuid"]))
+        flows = querying.find_flows(self.queue, query, projection=wanted, sort=sort, limit=limit)
+        return querying.without(flows, left_out)
+
+    def get_flow_info_by_flow_uuid(
+        self, flow_uuid: str, projection: list[str] | dict[str, Any] | None = None
+    ) -> Raw | None:
+        """The document of one flow, as it is stored."""
+        return next(iter(querying.find_flows(self.queue, {"uuid": flow_uuid}, projection=projection)), None)
+
+    def get_flow_info_by_job_uuid(
+        self, job_uuid: str, projection: list[str] | dict[str, Any] | None = None
+    ) -> Raw | None:
+        """The document of the flow of a job, as it is stored."""
+        job = self._find_one({"uuid": job_uuid}, None, projection=["flow_uuid"])
+        return self.get_flow_info_by_flow_uuid(job["flow_uuid"], projection) if job else None
+
+    def get_job_uuids(self, flow_uuids: list[str]) -> list[str]:
+        """uuids of the jobs of some flows."""
+        query = {"flow_uuid": {"$in": list(flow_uuids)}}
+        found = querying.find_jobs(self.queue, query, projection=["uuid"], sort=[("db_id", 1)])
+        return list(dict.fromkeys(job["uuid"] for job in found))
+
+    def get_flow_store(self, flow_id: str) -> str | None:
+        """Name of the optional output store that a flow uses; None: the project's own.
+
+        Raises
+        ------
+        ValueError
+            If there is no such flow.
+        """
+        name: str | None = inspect.flow_summary(self.queue, flow_id).get("jobstore")
+        return name
+
+    def count_flows(
+        self,
+        query: dict[str, Any] | None = None,
+        job_ids: Texts | None = None,
+        db_ids: Texts | None = None,
+        flow_ids: Texts | None = None,
+        states: FlowState | list[FlowState] | None = None,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+        name: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        locked: bool = False,
+    ) -> int:
+        """Number of flows for which all criteria hold; ``query`` replaces them."""
+        if query is not None:
+            return self.queue.count_flows(query)
+        selection = querying.flow_selection(
+            self.queue, job_ids=job_ids, db_ids=db_ids, flow_ids=flow_ids, states=states, start_date=start_date,
+            end_date=end_date, name=name, metadata=metadata, locked=locked,
+        )  # fmt: skip
+        return self.queue.count_flows(selection.to_filter())
+
+    def count_flows_states(self, states: list[FlowState]) -> dict[FlowState, int]:
+        """State → number of flows, zeros included."""
+        found = self.queue.count_flow_states()
+        return {state: found.get(state.value, 0) for state in states}
+
+    def get_trends(
+        self,
+        states: list[JobState] | list[FlowState],
+        interval: str = "days",
+        num_intervals: int | None = None,
+        interval_timezone: str = "UTC",
+    ) -> dict[str, dict[str, int]]:
+        """Label of an interval → state → how many jobs or flows came to it then."""
+        return get_trends(
+            self.queue, states, interval=interval, num_intervals=num_intervals, zone=interval_timezone
+        )
+
+    # -- flows in, and the whole database ------------------------------------------------------------
+
+    def _needs_project(self) -> Services:
+        if self._services is None:
+            raise ConfigError(
+                "this needs the workers of a project", hint="use JobController.from_project_name(…)"
+            )
+        return self._services
+
+    def add_flow(
+        self,
+        flow: Any,
+        worker: str,
+        allow_external_references: bool = False,
+        exec_config: Any = None,
+        resources: Any = None,
+        priority: int = 0,
+        jobstore: str | None = None,
+    ) -> list[str]:
+        """Put a flow into the queue; returns the ``db_id`` of its jobs. ``submit_flow`` is the usual way."""
+        return submit_with(
+            self._needs_project(),
+            flow,
+            worker=worker,
+            exec_config=exec_config,
+            resources=resources,
+            priority=priority,
+            allow_external_references=allow_external_references,
+            jobstore=jobstore,
+        )
+
+    def reset(self, reset_output: bool = False, max_limit: int = 25, validation: str | None = None) -> bool:
+        """Remove all jobs and flows; returns whether it was done.
+
+        It is not done where there are ``max_limit`` flows or more, unless ``validation`` is today's date. With
+        ``reset_output`` the outputs of these jobs are removed too (and no others).
+        """
+        services = self._needs_project()
+        return admin.reset(
+            services.daemon_dir,
+            self.queue,
+            open_outputs=self._open_outputs if reset_output else None,
+            max_limit=max_limit,
+            validation=validation,
+        )
+
+    def get_running_runner(self) -> Mapping[str, Any] | None:
+        """Who works on the queue, where and since when; None: nobody."""
+        session = self.queue.get_session()
+        if session is None:
+            return None
+        return {**session.owner, "start_time": session.started_on, "last_pinged": session.renewed_on}
+
+    def clean_running_runner(self, break_lock: bool = False) -> None:
+        """Forget the runner that is registered (an administrator's act)."""
+        self.queue.clear_session()
+
+
+def _opened(queue_store: Any) -> QueueDatabase:
+    if isinstance(queue_store, QueueDatabase):
+        return queue_store
+    if isinstance(queue_store, QueueSpec):
+        return open_queue_database(queue_store)
+    raise CapabilityMissingError(
+        f"a {type(queue_store).__name__} is no queue database",
+        hint="use JobController.from_project_name(…), or pass what open_queue_database gives",
+    )
