@@ -240,7 +240,11 @@ def _is_away(error: Exception) -> bool:
     """Whether the store may answer later: no connection, a locked file, a full disk."""
     import sqlite3
 
-    if isinstance(error, OSError | sqlite3.OperationalError):
+    if isinstance(
+        error, sqlite3.OperationalError
+    ):  # its plain kind says that the statement does not fit the file
+        return error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_ERROR
+    if isinstance(error, OSError):
         return True
     if getattr(error, "code", None) in _LOGIN_REFUSED and type(error).__name__ == "OperationFailure":
         return True

@@ -51,7 +51,7 @@ _CHUNK = 100
 _JOURNAL_LIMIT = 64 * 2**20
 
 
-class _PlainInt(TypeDecoder):  # type: ignore[misc]  # bson is not analysed
+class _PlainInt(TypeDecoder):  # type: ignore[misc]  # bson is not checked  # type: ignore[misc]  # bson is not analysed
     """Numbers of 64 bits come back as the ``int`` that they were."""
 
     bson_type = Int64

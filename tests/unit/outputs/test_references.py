@@ -148,7 +148,7 @@ def situations(draw: st.DrawFn) -> tuple[list[Any], list[Any], Any]:
 
 
 def arrange(reference: OutputReference, shape: int) -> Any:
-    return [reference, [1, reference], {"k": {"l": [reference]}}, Interval(reference, 1)][shape]  # type: ignore[arg-type]
+    return [reference, [1, reference], {"k": {"l": [reference]}}, Interval(reference, 1)][shape]
 
 
 @settings(max_examples=300, deadline=None)
@@ -177,7 +177,7 @@ def test_references_within_outputs(data: st.DataObject, inner: Any, outer: Any) 
     store = make_store()
     put(store, "inner", {"here": inner, "else": 1})
     whole, part = OutputReference("inner"), OutputReference("inner", (("i", "here"),))
-    put(store, "outer", {"plain": outer, "whole": whole, "part": [part], "object": Interval(part, 0)})  # type: ignore[arg-type]
+    put(store, "outer", {"plain": outer, "whole": whole, "part": [part], "object": Interval(part, 0)})
     into = path_into(data.draw, inner)
     paths: list[list[tuple[str, Any]]] = [
         [],
