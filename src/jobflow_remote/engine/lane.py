@@ -8,6 +8,7 @@ worker that is unreachable, slow or misconfigured holds up its own lanes only.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 import traceback
@@ -57,7 +58,7 @@ class Lane:
         self.weather: Weather | None = None
         self._woken = asyncio.Event()
         self._woken.set()
-        self._stopping = False
+        self._stopping = asyncio.Event()
 
     @property
     def name(self) -> str:
@@ -70,12 +71,12 @@ class Lane:
 
     def stop(self) -> None:
         """Finish the step in hand, not the backlog."""
-        self._stopping = True
+        self._stopping.set()
         self._woken.set()
 
     async def run(self) -> None:
         """Turn after turn, until :meth:`stop`."""
-        while not self._stopping:
+        while not self._stopping.is_set():
             self._woken.clear()
             try:
                 busy = await self.turn()
@@ -86,7 +87,7 @@ class Lane:
                 await self._bad_turn(error)
                 continue
             if not busy:
-                await self._sleep(await self._pause_seconds())
+                await _wait(self._woken, await self._pause_seconds())
 
     async def turn(self) -> bool:
         """One batch. Returns whether there may be more to do right away."""
@@ -153,14 +154,6 @@ class Lane:
             pause = min(pause, max(0.0, (retry - utcnow()) / timedelta(seconds=1)) + 0.01)
         return pause
 
-    async def _sleep(self, seconds: float) -> None:
-        if self._stopping:
-            return
-        try:
-            await asyncio.wait_for(self._woken.wait(), seconds)
-        except TimeoutError:
-            pass
-
     # -- weather -----------------------------------------------------------------------------------------------
 
     def _is_too_long(self) -> bool:
@@ -180,14 +173,18 @@ class Lane:
             expected = failure_of(error) is Failure.WEATHER
             logger.warning("%s waits: %s", self.name, why, exc_info=None if expected else error)
         weather = self.weather
-        if not self._stopping:
-            await asyncio.sleep(weather.pause_seconds)
+        await _wait(self._stopping, weather.pause_seconds)
         weather.pause_seconds = min(_LONGEST_PAUSE_SECONDS, weather.pause_seconds * 2)
 
     def _clear_up(self) -> None:
         if self.weather is not None:
             logger.warning("%s goes on after %.0f s", self.name, time.monotonic() - self.weather.since)
             self.weather = None
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
 
 
 def describe_error(error: BaseException) -> str:

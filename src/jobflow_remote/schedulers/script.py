@@ -22,8 +22,8 @@ class ScriptParts:
     export: Mapping[str, Any] = field(default_factory=dict)
     modules: Sequence[str] = ()
     post_run: Sequence[str | None] = ()
-    path_suffix: str | None = None
-    """Folder that is searched last for ``jf``: that of the runner, on the machine of the runner."""
+    own_bin: str | None = None
+    """Folder of the runner's own ``jf``, on the machine of the runner."""
 
 
 def render_script(parts: ScriptParts) -> str:
@@ -35,10 +35,17 @@ def render_script(parts: ScriptParts) -> str:
     lines += [text.rstrip() for text in parts.pre_run if text]
     lines += [f"export {key}={value}" for key, value in parts.export.items()]
     lines += [f"module load {module}" for module in parts.modules]
-    if parts.path_suffix:
-        lines.append(f'export PATH="$PATH":{shlex.quote(parts.path_suffix)}')
+    if parts.own_bin:
+        lines.append(_export_path(parts))
     lines.append((parts.command or DEFAULT_COMMAND).replace("{}", shlex.quote(parts.run_dir)))
     after = [text.rstrip() for text in parts.post_run if text]
     if after:
         lines += ["jobflow_remote_exit_code=$?", *after, "exit $jobflow_remote_exit_code"]
     return "\n".join(lines) + "\n"
+
+
+def _export_path(parts: ScriptParts) -> str:
+    """Find the runner's ``jf``; first of all unless the script may have activated another environment."""
+    activated = any(parts.pre_run) or bool(parts.modules) or "PATH" in parts.export
+    own = shlex.quote(parts.own_bin or "")
+    return f'export PATH="$PATH":{own}' if activated else f'export PATH={own}:"$PATH"'

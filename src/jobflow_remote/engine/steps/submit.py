@@ -102,7 +102,7 @@ class SubmitStep(Step):
                 export=execution.export or {},
                 modules=execution.modules or (),
                 post_run=(worker.post_run, execution.post_run),
-                path_suffix=os.path.dirname(sys.executable) if worker.is_local else None,
+                own_bin=os.path.dirname(sys.executable) if worker.is_local else None,
             )
         )
 
