@@ -115,8 +115,6 @@ def _parse_condition(condition: Any, spelling: Mapping[str, str], aliases: Alias
                 tests.append(Test("$regex", _parse_regex(condition)))
             elif "$regex" not in condition:
                 raise FilterError("$options needs a $regex beside it")
-        elif operator == "$comment":
-            continue
         elif operator in _OPERATORS:
             tests.append(Test(operator, _OPERATORS[operator](argument, spelling, aliases)))
         else:

@@ -78,7 +78,7 @@ def _learn_kind(value: Any) -> str:
     found = _BSON_KINDS.get(cls.__name__) if cls.__module__.partition(".")[0] == "bson" else None
     if found is None:
         base = next((base for base in _BASES if isinstance(value, base)), None)
-        found = "object" if base is Mapping else _KINDS[base] if base else cls.__name__
+        found = "object" if base is Mapping else _KINDS[base] if base else f"Python {cls.__name__}"
     _KINDS[cls] = found
     return found
 
@@ -216,25 +216,32 @@ def operand(value: Any) -> Any:
 # -- what a dotted path leads to -----------------------------------------------------------------------------
 
 
-def _follow(value: Any, parts: list[str], depth: int, found: list[Any]) -> None:
-    """Collect every value at the end of the path; arrays on the way are entered, the one at the end is not."""
+def _follow(value: Any, parts: list[str], depth: int, found: list[Any], *, sorting: bool = False) -> None:
+    """Collect every value at the end of the path; arrays on the way are entered, the one at the end is not.
+
+    ``sorting``: an element of an array on the way that has no fields counts as missing; filters pass over it.
+    """
     if depth == len(parts):
         found.append(value)
         return
     part = parts[depth]
     if isinstance(value, dict):
         if part in value:
-            _follow(value[part], parts, depth + 1, found)
+            _follow(value[part], parts, depth + 1, found, sorting=sorting)
         else:
             found.append(MISSING)
     elif isinstance(value, list):
-        if part.isdigit() and int(part) < len(value):
+        numbered = part.isdigit() and int(part) < len(value)
+        if numbered:
             item = value[int(part)]
             last = depth + 1 == len(parts)
-            _follow(Whole(item) if last and isinstance(item, list) else item, parts, depth + 1, found)
+            item = Whole(item) if last and isinstance(item, list) else item
+            _follow(item, parts, depth + 1, found, sorting=sorting)
         for item in value:
             if isinstance(item, dict):
-                _follow(item, parts, depth, found)
+                _follow(item, parts, depth, found, sorting=sorting)
+            elif sorting and not numbered:
+                found.append(MISSING)
     else:
         found.append(MISSING)
 
@@ -272,12 +279,14 @@ def _sort_part(value: Any) -> tuple[int, Any]:
 
 def sort_key(path: str, direction: int) -> Callable[[Mapping[str, Any]], Any]:
     """A key function for sorting documents by ``path`` (an array counts by its least or greatest element)."""
-    get = getter(path)
+    parts = path.split(".")
     choose = min if direction > 0 else max
 
     def key(document: Mapping[str, Any]) -> Any:
-        keys = []
-        for value in get(document):
+        keys: list[tuple[int, Any]] = []
+        found: list[Any] = []
+        _follow(document, parts, 0, found, sorting=True)
+        for value in found:
             if isinstance(value, list) and not isinstance(value, Whole):
                 keys += [_sort_part(item) for item in value] or [_UNDEFINED]
             else:
