@@ -113,7 +113,7 @@ def jf(
     if warn_project:
         from jobflow_remote.config import ConfigManager
 
-        ConfigManager(warn=True)
+        ConfigManager(warn=True).load_projects_data()
 
 
 app = JFRTyper(

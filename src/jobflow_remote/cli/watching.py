@@ -127,5 +127,5 @@ def report_end(progress: FlowProgress, trouble: Sequence[Mapping[str, Any]], *, 
     if not progress.finished:
         print_error("The flow is not finished yet", "is the runner running? `jf runner status`")
         return
-    blocked = f"; {progress.blocked} jobs wait in vain" if progress.blocked else ""
+    blocked = f"; waiting in vain: {progress.blocked}" if progress.blocked else ""
     print_error(f"The flow is {progress.state.value}{blocked}", "`jf job info <DB id>` says more about a job")

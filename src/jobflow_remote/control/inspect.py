@@ -161,14 +161,12 @@ def get_job_output(
         If there is no such job, or it has no output (yet). An output that is 0, empty or false is an output.
     """
     uuid, index = resolve_job(queue, identifier, index)
-    flow = queue.get_job(uuid, index)
-    flow_uuid = flow.get("flow_uuid") if flow else None
-    found = queue.find_flows({"uuid": flow_uuid}, fields=["jobstore"], limit=1)
-    store = open_outputs(found[0].get("jobstore") if found else None)
+    (job,) = queue.find_jobs({"uuid": uuid, "index": index}, fields=["flow_uuid", "state"])
+    flow = flow_summary(queue, job["flow_uuid"])
     try:
-        return store.get_output(uuid, index, load)
+        return open_outputs(flow.get("jobstore")).get_output(uuid, index, load)
     except NotFoundError as exc:
-        state = flow.get("state") if flow else None
         raise NotFoundError(
-            f"job {uuid} ({index}) has no output: it is {state}", hint=f"`jf job info {identifier}` says more"
+            f"job {uuid} ({index}) has no output: it is {job['state']}",
+            hint=f"`jf job info {identifier}` says more",
         ) from exc

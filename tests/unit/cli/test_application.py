@@ -129,6 +129,16 @@ def test_choice_of_the_project(world: Any, jf: Any) -> None:
     assert jf("-p third job list", error=True, required_out="third").exit_code == 1
 
 
+def test_broken_projects_are_explained_on_demand(
+    world: Any, jf: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    (world.projects_folder / "broken.yaml").write_text("name: broken\nworkers: 3\n")
+    jf("-p tutorial job list")
+    assert not caplog.messages
+    jf("-wp -p tutorial job list")
+    assert any("broken" in message for message in caplog.messages)
+
+
 def test_no_project_at_all(world: Any, jf: Any) -> None:
     world.file.unlink()
     assert jf("job list", error=True).exit_code == 1

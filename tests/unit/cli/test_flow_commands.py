@@ -130,7 +130,7 @@ def test_watch_failed(flows: Any, jf: Any) -> None:
     result = jf("flow watch 5", error=True)
     assert result.exit_code == 1
     assert "FAILED 4 divide: ZeroDivisionError: division by zero" in result.stderr
-    assert "1 jobs wait in vain" in result.stderr
+    assert "waiting in vain: 1" in result.stderr
 
 
 def test_watch_timeout(flows: Any, jf: Any) -> None:
