@@ -30,6 +30,9 @@ EXIT_NO_INPUT = 2
 EXIT_TAKEN = 3
 """Another process has taken this attempt; nothing was touched."""
 
+_LONGEST_ERROR = 100_000
+"""Characters of a traceback that are kept: it becomes part of the job's document."""
+
 
 def run_job(run_dir: str | Path = ".", *, attempt: str | None = None) -> int:
     """Run the job whose input file is in ``run_dir``; returns an exit code.
@@ -67,11 +70,18 @@ def _run_taken(folder: Path, given: JobInput, attempt: str) -> None:
     response: dict[str, Any] | None = None
     error: str | None = None
     jobstore: Any = None
+    owner = os.getpid()
     with _working_in(folder), _known_as(given):
         try:
             response, jobstore = _call_function(folder, given)
-        except BaseException as raised:  # noqa: BLE001  # SystemExit and KeyboardInterrupt are failures too
+        except BaseException as raised:  # SystemExit and KeyboardInterrupt are failures too
+            if os.getpid() != owner:
+                raise
             error = _describe(raised)
+    if (
+        os.getpid() != owner
+    ):  # a child that the function forked has come back: the result is its parent's business
+        return
     result = {"response": response, "error": error, "start_time": started, "end_time": datetime.now(UTC)}
     _write_results(folder, {**result, "version": layout.FORMAT_VERSION, "attempt": attempt}, jobstore)
     _log(f"{'Finished' if error is None else 'Failed'} {given.label}")
@@ -168,6 +178,11 @@ def _describe(raised: BaseException) -> str:
         text = traceback.format_exc()
     except Exception as error:  # noqa: BLE001  # an exception whose own __str__ raises
         text = f"{type(raised).__name__} (its traceback cannot be printed: {error!r})\n"
+    if len(text) > _LONGEST_ERROR:
+        half = _LONGEST_ERROR // 2
+        text = f"{text[:half]}\n… {len(text) - 2 * half} characters …\n{text[-half:]}"
+    # Names of files may hold what no database takes.
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return f"{text}{hint}\n" if hint else text
 
 

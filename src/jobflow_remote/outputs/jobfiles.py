@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jobflow_remote import layout
-from jobflow_remote.errors import UnreadableOutputError
+from jobflow_remote.errors import CapabilityMissingError, UnreadableOutputError
 from jobflow_remote.execution import plainjson
 from jobflow_remote.execution.jobfields import stores_used
 from jobflow_remote.model.clock import to_stored
@@ -16,10 +16,29 @@ from jobflow_remote.model.decide.completion import JobResponse, JobResult
 from jobflow_remote.model.decide.submission import GeneratedJob
 from jobflow_remote.model.records import Document
 
-__all__ = ["read_output_documents", "read_result", "render_input", "stores_used"]
+__all__ = ["check_file_format", "read_output_documents", "read_result", "render_input", "stores_used"]
 
+_JSON_STORES = (None, "maggma_json")
+"""Settings of ``remote_jobstore.store`` that mean the JSON files of this module."""
 _HIDDEN = ("_id", "job", "claim")
 """Fields of a job document that are no business of the compute node; the job travels beside it, resolved."""
+
+
+def check_file_format(remote_jobstore: Mapping[str, Any] | None) -> None:
+    """Refuse a project's ``remote_jobstore`` that asks for other files than JSON.
+
+    Raises
+    ------
+    CapabilityMissingError
+        If it does.
+    """
+    wanted = (remote_jobstore or {}).get("store")
+    if wanted not in _JSON_STORES or (remote_jobstore or {}).get("zip"):
+        what = wanted if isinstance(wanted, str) else "a store of your own" if wanted else "compressed files"
+        raise CapabilityMissingError(
+            f"remote_jobstore asks for {what}, and results can travel as plain JSON files only",
+            hint="Remove remote_jobstore from the project: JSON is what it means without.",
+        )
 
 
 def render_input(

@@ -112,8 +112,18 @@ def wait_for_file(path):
         time.sleep(0.01)
     return "done"
 
-def plain():
-    return 1
+@job
+def fork(code):
+    pid = os.fork()
+    if pid == 0:
+        if code is None:
+            return "child"
+        sys.exit(code)
+    return os.waitpid(pid, 0)[1]
+
+@job
+def long_story():
+    raise RuntimeError("x" * 1_000_000 + "\\udcff the end")
 """
 
 
@@ -256,6 +266,25 @@ def test_a_full_disk_is_told_by_the_exit_code(tmp_path: Path, endings: Path, mod
     done = in_process(folder, endings)
     assert done.returncode == EXIT_NO_RESULT
     assert not (folder / layout.OUT_FILENAME).exists()
+
+
+@pytest.mark.parametrize(("code", "status"), [(None, 0), (7, 7 << 8)])
+def test_a_child_that_the_function_forks_leaves_no_result(
+    tmp_path: Path, endings: Path, module: Any, code: int | None, status: int
+) -> None:
+    folder = prepare(tmp_path / "run", module.fork(code))
+    assert in_process(folder, endings).returncode == 0
+    assert result_of(folder).error is None
+    assert output_of(folder) == status
+
+
+def test_a_long_error_is_cut_and_can_be_stored(tmp_path: Path, module: Any) -> None:
+    folder = prepare(tmp_path / "run", module.long_story())
+    assert run_job(folder) == 0
+    error = error_of(folder)
+    assert len(error.encode()) < 101_000
+    assert "in long_story" in error
+    assert error.endswith("\\udcff the end\n")
 
 
 def test_wrong_command_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from jobflow_remote import layout
-from jobflow_remote.errors import Failure, UnreadableOutputError
+from jobflow_remote.errors import CapabilityMissingError, Failure, UnreadableOutputError
 from jobflow_remote.execution import plainjson
 from jobflow_remote.model.decide.submission import GeneratedJob
 from jobflow_remote.outputs import jobfiles
@@ -61,6 +61,20 @@ def test_input_hides_what_is_no_business_of_the_compute_node() -> None:
         "job_doc": {"lock_id": None, "lock_time": None, "db_id": "p-1", "state": "READY"},
     }
     assert document["claim"] == "t"
+
+
+@pytest.mark.parametrize("spec", [None, {}, {"store": "maggma_json"}, {"store": "maggma_json", "zip": False}])
+def test_json_is_what_travels(spec: Any) -> None:
+    jobfiles.check_file_format(spec)
+
+
+@pytest.mark.parametrize(
+    ("spec", "word"),
+    [({"store": "orjson"}, "orjson"), ({"zip": True}, "compressed"), ({"store": {"@class": "S"}}, "own")],
+)
+def test_other_formats_are_refused(spec: Any, word: str) -> None:
+    with pytest.raises(CapabilityMissingError, match=word):
+        jobfiles.check_file_format(spec)
 
 
 def test_result(tmp_path: Path) -> None:
