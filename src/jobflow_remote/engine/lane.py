@@ -81,13 +81,12 @@ class Lane:
             try:
                 busy = await self.turn()
                 self._clear_up()
+                if not busy:
+                    await _wait(self._woken, await self._pause_seconds())
             except SessionLostError:
                 raise
             except Exception as error:  # noqa: BLE001  # a lane outlives whatever its step runs into
                 await self._bad_turn(error)
-                continue
-            if not busy:
-                await _wait(self._woken, await self._pause_seconds())
 
     async def turn(self) -> bool:
         """One batch. Returns whether there may be more to do right away."""
@@ -95,8 +94,8 @@ class Lane:
         if not records:
             return False
         outcomes = await self._act(records)
-        await self.write(outcomes)
-        return self.step.drains and len(outcomes) > 0
+        applied = await self.write(outcomes)
+        return self.step.drains and (applied > 0 or not outcomes)
 
     async def _act(self, records: list[JobRecord]) -> list[Outcome]:
         try:
@@ -108,10 +107,10 @@ class Lane:
                 raise
             return [Failed(record, error) for record in records]
 
-    async def write(self, outcomes: Sequence[Outcome]) -> None:
-        """Ask the queue database for all changes; undo the effect of those that it refuses."""
+    async def write(self, outcomes: Sequence[Outcome]) -> int:
+        """Ask the queue database for all changes; undo the effect of those that it refuses. Returns the others' number."""
         if not outcomes:
-            return
+            return 0
         changes = [self._change_set(outcome) for outcome in outcomes]
         results = await self.runner.in_queue_thread(self.runner.services.queue.apply, changes)
         refused = [outcome for outcome, result in zip(outcomes, results, strict=True) if not result.applied]
@@ -120,6 +119,7 @@ class Lane:
         if refused:
             await self.step.undo(refused)
         self._wake_others(outcomes, results)
+        return len(outcomes) - len(refused)
 
     def _change_set(self, outcome: Outcome) -> ChangeSet:
         if isinstance(outcome, Advance):

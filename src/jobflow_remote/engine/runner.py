@@ -227,7 +227,7 @@ def run_runner(
                 alive.close()
             _close_session_if_last(services, token)
         logger.info("ended: %s", runner.ended_by)
-        return EXIT_SUPERSEDED if runner.ended_by == "superseded" else 0
+        return {"superseded": EXIT_SUPERSEDED, "failed": 1}.get(str(runner.ended_by), 0)
 
 
 def _start_logs(services: Services, roles: tuple[str, ...], log_level: str | None, daemonized: bool) -> None:

@@ -23,6 +23,7 @@ class SubmitStep(Step):
     """All jobs of a batch are submitted by one command, whose answer tells each job's id."""
 
     name = "submit"
+    makes_room_for = frozenset({"checkout"})
 
     async def take(self) -> list[JobRecord]:
         room = self.batch

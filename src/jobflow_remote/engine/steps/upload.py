@@ -20,7 +20,6 @@ class UploadStep(Step):
 
     name = "upload"
     batch = 50
-    makes_room_for = frozenset()
 
     async def run(self, records: list[JobRecord]) -> list[Outcome]:
         outcomes: list[Outcome] = []
