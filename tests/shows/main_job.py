@@ -155,7 +155,7 @@ class Shows:
             is_true(
                 "kills that met jobs in flight",
                 sum(map(bool, in_flight)) >= 30,
-                figure=f"{sum(map(bool, in_flight))} (jobs: {in_flight[0]} to {in_flight[-1]}; seed {self.options.seed})",
+                figure=f"{sum(map(bool, in_flight))} (jobs: {in_flight[0]} to {in_flight[-1]}; seed {self.options.seed})",  # noqa: E501
                 bound="≥ 30",
             ),
             at_most(

@@ -106,8 +106,10 @@ def submit_with(
         priority=priority,
     )
     store_names = _store_names(services, jobstore)
-    whole = get_flow(flow, allow_external_references=allow_external_references)
+    whole = get_flow(flow, allow_external_references=True)  # its own check serialises all jobs once more
     jobs = list(_serialise(whole))
+    if not allow_external_references:
+        _check_references(jobs)
     _check(services, jobs, defaults, store_names)
     new = decide_submission(
         jobs,
@@ -198,6 +200,21 @@ def _check(services: Services, jobs: list[GeneratedJob], defaults: RunProperties
             f"additional stores that the output store does not have: {', '.join(sorted(missing))}",
             hint=f"it has {', '.join(sorted(stores)) or 'none'}; add them under jobstore.additional_stores",
         )
+
+
+def _check_references(jobs: list[GeneratedJob]) -> None:
+    """Refuse jobs that refer to jobs outside of the flow."""
+    from jobflow_remote.outputs.references import referred_uuids
+
+    known = {new.job["uuid"] for new in jobs}
+    for new in jobs:
+        missing = sorted(referred_uuids(new.job) - known)
+        if missing:
+            raise NotFoundError(
+                f"job {new.job['name']!r} ({new.job['uuid']}) refers to outputs of jobs that are not in the flow: "
+                f"{', '.join(missing)}",
+                hint="add them to the flow, or pass allow_external_references=True if they were submitted before",
+            )
 
 
 def _check_exec_config(services: Services, exec_config: str | Document | None) -> None:

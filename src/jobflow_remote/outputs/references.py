@@ -39,6 +39,19 @@ def has_references(job: Mapping[str, Any]) -> bool:
     return bool(wanted) and any(True for name in _ARGUMENTS for _ in _find_references(job.get(name)))
 
 
+def referred_uuids(document: Any) -> set[str]:
+    """The uuids of all jobs that a serialised document refers to."""
+    uuids: set[str] = set()
+    open_values = [document]
+    while open_values:  # a loop, since flows of 10,000 jobs are looked through
+        value = open_values.pop()
+        if _is_reference(value):
+            uuids.add(value["uuid"])
+        else:
+            open_values += [inner for inner in _children(value) if isinstance(inner, dict | list | tuple)]
+    return uuids
+
+
 def resolve_job(job: Document, store: OutputReader) -> Document:
     """The job with the outputs in place of the references to them; the one given is not changed.
 
