@@ -21,6 +21,7 @@ from jobflow_remote.queuedb import open_queue_database
 from jobflow_remote.queuedb.sqlite import SQLiteQueueDatabase, connection, hostpin
 from jobflow_remote.testing.contracts.queuedb import SetClock, Stage
 from jobflow_remote.testing.contracts.queuedb.documents import toy_flow
+from jobflow_remote.testing.contracts.queuedb.processes import run_all
 
 S = JobState
 
@@ -71,6 +72,18 @@ def test_only_the_owner_can_read_what_is_stored(database: SQLiteQueueDatabase, p
     files = {file.name: mode_of(file) for file in path.parent.iterdir()}
     assert {"queue.db", "queue.db-wal", "queue.db-shm", "queue.db-lock"} <= set(files)
     assert set(files.values()) == {0o600}
+
+
+def test_processes_may_make_the_file_at_the_same_time(path: Path) -> None:
+    def use() -> None:
+        with closing(SQLiteQueueDatabase(path)) as database:
+            database.insert_flow(toy_flow({"a": []}).new)
+
+    for attempt in range(1, 4):
+        assert run_all([use] * 6) == [0] * 6
+        with closing(SQLiteQueueDatabase(path)) as database:
+            assert database.count_jobs({}) == 6
+        path = path.with_name(f"another{attempt}.db")
 
 
 def test_the_backup_is_private_too_and_can_be_opened(stage: Stage, tmp_path: Path) -> None:

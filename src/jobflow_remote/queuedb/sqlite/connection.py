@@ -12,6 +12,7 @@ import os
 import re
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ _Identity = tuple[int, int, int]
 
 _LOCK_FILE_SECONDS = 2.0
 _JOURNAL_LIMIT = 64 * 2**20
+_RETRY_SECONDS = 0.01
 _AWAY = {
     sqlite3.SQLITE_FULL: "the file system is full",
     sqlite3.SQLITE_READONLY: "the file is read-only",
@@ -53,6 +55,11 @@ class FileOptions:
     networked: bool = False
     busy_timeout_seconds: float = 30.0
     hook: Hook | None = field(default=None, compare=False)
+
+    @property
+    def journal_mode(self) -> str:
+        """WAL, which needs memory that all processes share and so a single machine; DELETE where there may be more."""
+        return "delete" if self.networked else "wal"
 
 
 def translate(exc: sqlite3.Error, path: Path) -> JobflowRemoteError:
@@ -78,6 +85,18 @@ def _compiled(pattern: str, flags: int) -> re.Pattern[str]:
 
 def _search(value: object, pattern: str, flags: int) -> bool:
     return isinstance(value, str) and _compiled(pattern, flags).search(value) is not None
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
+    connection.execute(begin)
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
 class Connections:
@@ -109,26 +128,38 @@ class Connections:
         with self._translated():
             connection = self._connect()
             try:
-                self._prepare(connection)
+                self._prepare_patiently(connection)
             finally:
                 connection.close()
 
+    def _prepare_patiently(self, connection: sqlite3.Connection) -> None:
+        """Prepare the file; while another process does, SQLite refuses some statements without waiting."""
+        deadline = time.monotonic() + self.options.busy_timeout_seconds
+        while True:
+            try:
+                if not self._is_prepared(connection):
+                    with self._queued():
+                        self._prepare(connection)
+            except sqlite3.OperationalError as exc:
+                if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(_RETRY_SECONDS)
+            else:
+                return
+
+    def _is_prepared(self, connection: sqlite3.Connection) -> bool:
+        with _transaction(connection, "BEGIN"):  # the questions that it asks must be about one moment
+            known = self._check_version(connection)
+        mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
+        return known and bool(mode == self.options.journal_mode)
+
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        mode = "DELETE" if self.options.networked else "WAL"
-        connection.execute(f"PRAGMA journal_mode={mode}").fetchone()
-        if self._check_version(connection):
-            return
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        connection.execute(f"PRAGMA journal_mode={self.options.journal_mode}").fetchone()
+        with _transaction(connection, "BEGIN IMMEDIATE"):
             if not self._check_version(connection):  # nobody else was quicker
                 for statement in TABLES.split(";\n"):
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
 
     def _check_version(self, connection: sqlite3.Connection) -> bool:
         """Whether the tables are there.
@@ -253,15 +284,8 @@ class Connections:
         """A connection inside a write transaction: committed at the end, undone when the block raises."""
         with self._writing, self._translated():
             connection = self._open_writer()
-            with self._queued():
-                connection.execute("BEGIN IMMEDIATE")
-                try:
-                    yield connection
-                    connection.execute("COMMIT")
-                except BaseException:
-                    if connection.in_transaction:
-                        connection.execute("ROLLBACK")
-                    raise
+            with self._queued(), _transaction(connection, "BEGIN IMMEDIATE"):
+                yield connection
 
     def _open_writer(self) -> sqlite3.Connection:
         identity = self._identify()
