@@ -21,7 +21,9 @@ def reference_store(folder: Path) -> JobStore:
 
 
 @pytest.mark.timeout(900)
-def test_outputs_equal_those_of_run_locally(home: Home, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_outputs_equal_those_of_run_locally(
+    home: Home, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     home.jf("runner", "start")
     expected = reference_store(tmp_path)
     flows, submitted = {}, {}

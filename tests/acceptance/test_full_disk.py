@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests_home import Home
+from tests_home import Home, Wait
 
 from jobflow_remote import submit_flow
 from jobflow_remote.errors import QueueDatabaseAwayError
 from jobflow_remote.model.states import FlowState
 from jobflow_remote.testing import add
-
-
-def wait_for(holds: Callable[[], bool], seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -30,7 +22,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)], capture_output=True, text=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if mounted.returncode:
         reason = f"a small file system cannot be mounted: {mounted.stderr.strip()}"
@@ -43,13 +38,15 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def fill(folder: Path) -> Path:
     ballast = folder / "ballast"
-    with pytest.raises(OSError, match="No space"), ballast.open("wb", buffering=0) as file:
-        while True:
-            file.write(b"x" * 4096)
+    size = os.statvfs(folder)
+    ballast.write_bytes(b"x" * (size.f_bavail * size.f_frsize))
+    assert os.statvfs(folder).f_bavail == 0
     return ballast
 
 
-def test_a_full_work_dir_holds_the_worker_up_until_there_is_room(home: Home, small_disk: Path) -> None:
+def test_a_full_work_dir_holds_the_worker_up_until_there_is_room(
+    home: Home, small_disk: Path, wait_for: Wait
+) -> None:
     home.write_project(work_dir=small_disk / "runs")
     ballast = fill(small_disk)
     home.jf("runner", "start", "--single")

@@ -6,11 +6,11 @@ import subprocess
 import sys
 
 from jobflow import Flow
+from tests_home import Home
 
 from jobflow_remote import get_jobstore, submit_flow
 from jobflow_remote.model.states import FlowState
 from jobflow_remote.testing import add, always_fails
-from tests_home import Home
 
 
 def test_a_flow_goes_through_the_runner_and_everybody_sees_the_same(running: Home) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import psutil
 import pytest
 import trouble_jobs as trouble
 from jobflow import Flow, job
-from tests_home import Home
+from tests_home import Home, Wait
 
 from jobflow_remote import submit_flow
 from jobflow_remote.errors import ConfigError, JobflowRemoteError
@@ -23,14 +22,9 @@ def info(home: Home, db_id: str) -> dict[str, Any]:
     return found
 
 
-def wait_for(holds: Any, seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.05)
-
-
-def test_each_misbehaving_job_gets_a_state_and_its_cause(running_single: Home, tmp_path: Path) -> None:
+def test_each_misbehaving_job_gets_a_state_and_its_cause(
+    running_single: Home, tmp_path: Path, wait_for: Wait
+) -> None:
     home, pid_file = running_single, str(tmp_path / "child.pid")
     expected = {
         trouble.raises(): ("FAILED", "the basis set is too small"),
@@ -57,7 +51,7 @@ def test_each_misbehaving_job_gets_a_state_and_its_cause(running_single: Home, t
     wait_for(lambda: not psutil.pid_exists(int(Path(pid_file).read_text())))
 
 
-def test_a_vanished_work_dir_spoils_the_jobs_in_it_only(running_single: Home) -> None:
+def test_a_vanished_work_dir_spoils_the_jobs_in_it_only(running_single: Home, wait_for: Wait) -> None:
     go = running_single.folder / "go"
     submitted = submit_flow(trouble.waits_for_file(str(go)))
     wait_for(lambda: info(running_single, submitted[0])["state"] == "RUNNING")
@@ -93,7 +87,9 @@ def test_children_of_a_failed_job_wait_and_the_flow_says_failed(running_single: 
 
 
 def test_jobs_of_a_worker_that_was_removed_are_given_up_with_the_reason(home: Home) -> None:
-    other = "max_jobs: 1\n  other:\n    type: local\n    scheduler_type: shell\n    work_dir: " + str(home.folder / "o")
+    other = "max_jobs: 1\n  other:\n    type: local\n    scheduler_type: shell\n    work_dir: " + str(
+        home.folder / "o"
+    )
     home.write_project(worker=other)
     submitted = submit_flow(add(1, 1), worker="other")
     home.write_project()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from jobflow_remote.errors import DaemonError
 from jobflow_remote.model.lifecycle import ROLES
-from jobflow_remote.services.session import SHARE_VARIABLE, TOKEN_VARIABLE
+from jobflow_remote.services.session import PID_FILENAME, SHARE_VARIABLE, TOKEN_VARIABLE
 
 _SOCKET_PATH_LIMIT = 97
 """supervisord binds a temporary name next to the socket, and paths of sockets may have 107 bytes."""
@@ -33,7 +33,7 @@ class DaemonFiles:
     @property
     def pid(self) -> Path:
         """Pid of supervisord."""
-        return self.daemon_dir / "supervisord.pid"
+        return self.daemon_dir / PID_FILENAME
 
     @property
     def socket(self) -> Path:

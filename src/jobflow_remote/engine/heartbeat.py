@@ -30,8 +30,8 @@ class Heartbeat(threading.Thread):
     on_end
         Called once with the reason when the runner should end: ``"superseded"``, ``"stop"`` (somebody asked through
         the database) or ``"orphaned"`` (the daemon that started this process is gone).
-    watch_parent
-        Whether the process must not outlive the one that started it.
+    parent
+        Pid of the process that this one must not outlive; None if there is no such process.
     """
 
     def __init__(
@@ -42,14 +42,14 @@ class Heartbeat(threading.Thread):
         daemon_dir: Path,
         every_seconds: float,
         lease_seconds: float,
-        watch_parent: bool,
+        parent: int | None,
         on_end: Callable[[str], None],
     ) -> None:
         super().__init__(name="heartbeat", daemon=True)
         self.queue, self.token = queue, token
         self.every_seconds, self.lease_seconds = every_seconds, lease_seconds
         self._on_end = on_end
-        self._parent = os.getppid() if watch_parent else None
+        self._parent = parent
         self._stopped = threading.Event()
         self._lock_path = daemon_dir / "heartbeat.lock"
         self._lock: IO[str] | None = None

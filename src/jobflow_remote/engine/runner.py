@@ -29,6 +29,7 @@ from jobflow_remote.queuedb.port import WHOLE, Share
 from jobflow_remote.services import wakeup
 from jobflow_remote.services.opened import Services
 from jobflow_remote.services.session import (
+    PID_FILENAME,
     SHARE_VARIABLE,
     TOKEN_VARIABLE,
     describe_owner,
@@ -140,7 +141,7 @@ class Runner:
             daemon_dir=self.services.daemon_dir,
             every_seconds=options.heartbeat_seconds,
             lease_seconds=options.lease_seconds,
-            watch_parent=self.daemonized,
+            parent=_daemon_pid(self.services.daemon_dir) if self.daemonized else None,
             on_end=on_end,
         )
         heartbeat.start()
@@ -242,6 +243,14 @@ def _start_logs(services: Services, roles: tuple[str, ...], log_level: str | Non
         to_terminal=not daemonized,
     )
     logger.info("project %s: %s, on %s", project.name, ", ".join(roles), services.queue.describe())
+
+
+def _daemon_pid(daemon_dir: Path) -> int:
+    """Pid of the daemon, from its file: it may be dead by now, and our parent somebody else."""
+    try:
+        return int((daemon_dir / PID_FILENAME).read_text())
+    except (OSError, ValueError):
+        return os.getppid()
 
 
 def _share() -> Share:

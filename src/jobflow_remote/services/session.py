@@ -24,6 +24,8 @@ from jobflow_remote.queuedb.port import QueueDatabase
 TOKEN_VARIABLE = "JFREMOTE_RUNNER_SESSION"
 """Environment variable by which the daemon hands its session to the processes that it starts."""
 
+PID_FILENAME = "supervisord.pid"
+"""File in ``daemon_dir`` with the pid of the daemon."""
 SHARE_VARIABLE = "JFREMOTE_RUNNER_SHARE"
 """``part/parts`` of the jobs, for a process whose role has several."""
 

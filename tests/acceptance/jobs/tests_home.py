@@ -6,9 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+Wait = Callable[[Callable[[], bool]], None]
 
 JOBS_FOLDER = Path(__file__).parent
 
@@ -54,7 +57,9 @@ class Home:
             command, env=os.environ | self.env, capture_output=True, text=True, timeout=timeout, check=False
         )
         if check and done.returncode:
-            raise AssertionError(f"{' '.join(words)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+            raise AssertionError(
+                f"{' '.join(words)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+            )
         return done
 
     def json(self, *words: str) -> Any:
@@ -63,4 +68,6 @@ class Home:
 
     def logs(self) -> str:
         """All logs of the runner, for messages of failing tests."""
-        return "\n".join(f"== {p.name}\n{p.read_text()[-3000:]}" for p in (self.folder / "test" / "log").glob("*"))
+        return "\n".join(
+            f"== {p.name}\n{p.read_text()[-3000:]}" for p in (self.folder / "test" / "log").glob("*")
+        )
