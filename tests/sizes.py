@@ -54,7 +54,10 @@ def check(what: str, rows: list[tuple[int, str]], p90_limit: int, limit: int) ->
 def main() -> int:
     """Check the package."""
     modules, functions = measure(pathlib.Path("src/jobflow_remote"))
-    fine = [check("modules", modules, MODULE_P90, MODULE_MAX), check("functions", functions, FUNCTION_P90, FUNCTION_MAX)]
+    fine = [
+        check("modules", modules, MODULE_P90, MODULE_MAX),
+        check("functions", functions, FUNCTION_P90, FUNCTION_MAX),
+    ]
     return 0 if all(fine) else 1
 
 

@@ -131,7 +131,7 @@ class Shows:
         worker = f"max_jobs: 5\npre_run: export PYTHONPATH={JOBS_FOLDER}"
         with Home(project_file=default_project(worker), pythonpath=f"{ROOT}:{JOBS_FOLDER}") as home:
             command = [sys.executable, "-m", "tests.shows.killing", "--folder", str(home.folder)]
-            command += ["--seed", str(self.options.seed), "--job-seconds", "8"]
+            command += ["--seed", str(self.options.seed), "--job-seconds", "14"]
             done = subprocess.run(
                 command, cwd=ROOT, env=home.env, stdout=subprocess.PIPE, text=True, check=False
             )

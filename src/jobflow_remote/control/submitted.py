@@ -26,7 +26,13 @@ class SubmittedFlow(list[str]):
     """
 
     def __init__(
-        self, db_ids: Iterable[str], *, flow_uuid: str, project: str, uuids: Iterable[str] = (), result: Any = None
+        self,
+        db_ids: Iterable[str],
+        *,
+        flow_uuid: str,
+        project: str,
+        uuids: Iterable[str] = (),
+        result: Any = None,
     ) -> None:
         super().__init__(db_ids)
         self.flow_uuid = flow_uuid

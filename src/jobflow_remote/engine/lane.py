@@ -108,7 +108,7 @@ class Lane:
             return [Failed(record, error) for record in records]
 
     async def write(self, outcomes: Sequence[Outcome]) -> int:
-        """Ask the queue database for all changes; undo the effect of those that it refuses. Returns the others' number."""
+        """Ask the queue database for all changes; undo the effect of those it refuses. Returns how many it made."""
         if not outcomes:
             return 0
         changes = [self._change_set(outcome) for outcome in outcomes]

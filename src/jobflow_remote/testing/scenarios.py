@@ -392,7 +392,9 @@ def compare_stores(reference: JobStore, jobstore: JobStore, flow: Flow) -> list[
     they count as the same if all else is.
     """
     known = set(_uuids_of(flow))
-    wanted, found = (Counter(_described_documents(store, flow.uuid, known)) for store in (reference, jobstore))
+    wanted, found = (
+        Counter(_described_documents(store, flow.uuid, known)) for store in (reference, jobstore)
+    )
     lines = [f"missing ({number} times): {text}" for text, number in sorted((wanted - found).items())]
     return lines + [
         f"not expected ({number} times): {text}" for text, number in sorted((found - wanted).items())
