@@ -47,8 +47,11 @@ class QueueConfig(_Shown):
     store: dict[str, Any] = Field(default_factory=dict)
     """``type`` and options of the database; the collection of a MongoStore is that of the jobs."""
     flows_collection: str = "flows"
+    """Collection of the flows (MongoDB)."""
     auxiliary_collection: str = "jf_auxiliary"
+    """Collection of counters and the like (MongoDB)."""
     batches_collection: str = "batches"
+    """Collection of the pilots of batch workers (MongoDB)."""
     db_id_prefix: str | None = None
     """Text before the number in the ids of jobs."""
 
@@ -64,19 +67,25 @@ class Project(_Shown):
     """What is written in a project file."""
 
     name: str
+    """Name of the project; the file need not be called so."""
     base_dir: str = Field(default="", validate_default=True)
     """Folder of the project; ``<projects folder>/<name>`` if not given."""
     tmp_dir: str = Field(default="", validate_default=True)
     """Folder for files on their way."""
     log_dir: str = Field(default="", validate_default=True)
+    """Folder for logs."""
     daemon_dir: str = Field(default="", validate_default=True)
     """Folder for the files of the daemon."""
     log_level: LogLevel = LogLevel.INFO
     """How much the runner logs if it is not told otherwise."""
     runner: RunnerOptions = Field(default_factory=RunnerOptions)
+    """How the runner works."""
     workers: dict[str, WorkerConfig] = Field(default_factory=dict)
+    """Where jobs run, by name."""
     queue: QueueConfig = Field(default_factory=QueueConfig)
+    """Which database holds the jobs; a file in ``base_dir`` if not given."""
     exec_config: dict[str, ExecutionConfig] = Field(default_factory=dict)
+    """Environments in which jobs run, by name."""
     jobstore: dict[str, Any] = Field(default_factory=lambda data: default_jobstore(data["base_dir"]))
     """Where outputs go; files in ``base_dir`` if not given, nowhere if empty. JOB_STORE is its older name."""
     remote_jobstore: dict[str, Any] | None = None

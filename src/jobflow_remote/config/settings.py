@@ -105,9 +105,11 @@ class JobflowRemoteSettings:
     cli_suggestions: bool
     """Show hints after some commands."""
     cli_log_level: LogLevel
+    """How much commands log, to stderr."""
     cli_job_list_columns: list[str] | None
     """Columns of ``jf job list``."""
     cli_load_plugins: bool
+    """Load commands that other packages bring."""
 
     def __init__(self, **values: Any) -> None:
         unknown = sorted(set(values) - set(_READERS))

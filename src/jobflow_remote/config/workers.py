@@ -70,6 +70,7 @@ class WorkerBase(_Shown):
     """What all kinds of workers have in common."""
 
     type: str
+    """``local``, ``remote`` or ``separated_transfer``."""
     scheduler_type: str | dict[str, Any]
     """``slurm``, ``pbs``, ``sge``, ``shell``, or a serialised scheduler of qtoolkit."""
     work_dir: AbsolutePath
@@ -89,6 +90,7 @@ class WorkerBase(_Shown):
 
     0 means no limit, except for batch workers."""
     batch: BatchConfig | None = None
+    """Makes it a batch worker."""
     scheduler_username: str | None = None
     """Ask the scheduler for the jobs of this user instead of for ids."""
     sanitize_command: bool = False
@@ -201,13 +203,21 @@ class ConnectionData(_Shown):
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
 
     host: str
+    """Name or address, or an alias of ``~/.ssh/config``."""
     user: str | None = None
+    """Name to log in with."""
     port: int | None = None
+    """Port of its SSH server."""
     password: str | None = None
+    """Password; better a key."""
     key_filename: str | list[str] | None = None
+    """File, or files, with private keys."""
     passphrase: str | None = None
+    """Passphrase of the key."""
     gateway: str | ConnectionData | None = None
+    """A proxy command, or a host to pass through."""
     connect_kwargs: dict[str, Any] | None = None
+    """Further options of the SSH connection."""
 
     def get_connect_kwargs(self) -> dict[str, Any]:
         """Options of the SSH connection, with password, key and passphrase among them."""
@@ -220,22 +230,31 @@ class BaseRemoteWorker(WorkerBase):
     host: str
     """Name or address, or an alias of ``~/.ssh/config``."""
     user: str | None = None
+    """Name to log in with."""
     port: int | None = None
+    """Port of its SSH server."""
     password: str | None = None
+    """Password; better a key."""
     key_filename: str | list[str] | None = None
+    """File, or files, with private keys."""
     passphrase: str | None = None
     """Passphrase of the key."""
     gateway: str | ConnectionData | None = None
     """A proxy command, or a host to pass through."""
     forward_agent: bool | None = None
+    """Let the host use the keys of the local SSH agent."""
     connect_timeout: NonNegativeInt | None = None
+    """Seconds to wait for a connection."""
     connect_kwargs: dict[str, Any] | None = None
+    """Further options of the SSH connection."""
     inline_ssh_env: bool | None = None
+    """Set variables in front of commands instead of asking the SSH server to."""
     keepalive: NonNegativeInt | None = 60
     """Seconds between signs of life over an idle connection."""
     shell_cmd: str | None = "bash"
     """Shell in which commands run; null: as they are."""
     login_shell: bool = True
+    """Whether that shell reads the profile of the user."""
     interactive_login: bool = False
     """The login asks questions (one-time passwords)."""
 
