@@ -32,7 +32,7 @@ test: $(STAMP) ## the whole test suite, with real services
 	@bash tests/run.sh
 
 test-fast: $(STAMP) ## tests that need no daemon
-	@$(BIN)/python -m pytest -q -n 2 tests/unit tests/contract tests/property tests/compat tests/docs
+	@$(BIN)/python -m pytest -q -n 2 tests --ignore=tests/acceptance
 
 check: $(STAMP) ## format, lint, types, layers, sizes, spelling
 	@bash tests/check.sh
