@@ -65,7 +65,10 @@ s() {{ p=
     if [ -z "$p" ]; then echo "$2 queued"; return; fi
   fi
   if [ -e "$1/{EXIT_PREFIX}$2" ]; then read -r c < "$1/{EXIT_PREFIX}$2"; echo "$2 ended $c $p"; return; fi
-  if [ -n "$3" ] && [ ! -e "$1/{STARTED_PREFIX}$2" ] && jf_start "$3"; then echo "$2 queued"; return; fi
+  if [ -z "$p" ]; then  # it had not begun when first looked at: it may have meanwhile
+    if [ -n "$3" ] && jf_start "$3"; then echo "$2 queued"; return; fi
+    if [ -e "$1/{STARTED_PREFIX}$2" ]; then echo "$2 queued"; return; fi
+  fi
   echo "$2 gone $p"
 }}
 """
