@@ -1,0 +1,209 @@
+"""What the documentation promises to list is listed, what is generated is up to date, links lead somewhere."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import re
+from datetime import datetime
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from pydantic import BaseModel
+
+from jobflow_remote import layout
+from jobflow_remote.config.project import ExecutionConfig, Project, QueueConfig
+from jobflow_remote.config.runner_options import RunnerOptions
+from jobflow_remote.config.settings import JobflowRemoteSettings, setting_names
+from jobflow_remote.config.workers import (
+    BaseRemoteWorker,
+    BatchConfig,
+    ConnectionData,
+    SeparatedTransferWorker,
+)
+from jobflow_remote.model.lifecycle import ACTIVE, TABLE
+from jobflow_remote.model.records import new_flow_document, new_job_document, remote_defaults
+from jobflow_remote.model.states import JobState
+from jobflow_remote.queuedb.sqlite.schema import COMPOSED, FLOW_COLUMNS
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "changelog.d").glob("*.md")])
+MODELS: list[type[BaseModel]] = [
+    Project, RunnerOptions, QueueConfig, ExecutionConfig, BatchConfig, ConnectionData, BaseRemoteWorker,
+    SeparatedTransferWorker,
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("docs_generate", DOCS / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def code_blocks(page: Path, language: str = "") -> list[str]:
+    return re.findall(
+        rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
+
+
+# -- generated parts -----------------------------------------------------------------------------------------------
+
+
+def test_generated_parts_are_up_to_date(generate: ModuleType) -> None:
+    stale = [path.name for path in generate.find_stale()]
+    assert not stale, f"run `make docs`: {', '.join(stale)}"
+
+
+def test_a_page_that_lost_its_marks_is_noticed(generate: ModuleType) -> None:
+    with pytest.raises(SystemExit, match=r"page\.md: there should be a part between"):
+        generate.fill("<!-- generated: x --> no end", {"x": lambda: ""}, page="page.md")
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_key_of_a_project_file_says_what_it_means(generate: ModuleType, model: type[BaseModel]) -> None:
+    assert [name for name in model.model_fields if name not in generate.read_attribute_docs(model)] == []
+
+
+def test_every_setting_and_option_is_on_the_page(generate: ModuleType) -> None:
+    page = read("docs/configuration.md")
+    assert set(setting_names()) <= set(generate.read_attribute_docs(JobflowRemoteSettings))
+    for name in [*setting_names(), *(field for model in MODELS for field in model.model_fields)]:
+        assert f"| `{name}` |" in page, name
+
+
+def test_every_command_is_listed_and_says_what_it_is_for(generate: ModuleType) -> None:
+    page = read("docs/commands.md")
+    commands = generate.list_commands()
+    assert {"jf quickstart", "jf job list", "jf runner start"} <= {words for words, _ in commands}
+    for words, command in commands:
+        assert f"### {words}\n" in page
+        assert (command.help or "").strip(), words
+
+
+def test_the_lifecycle_page_has_every_event_and_state(generate: ModuleType) -> None:
+    page = read("docs/lifecycle.md")
+    for row in TABLE:
+        assert f"| `{row.event}`" in page
+    diagram = generate.render_runner_diagram()
+    for state in ACTIVE | {JobState.READY, JobState.COMPLETED, JobState.FAILED, JobState.REMOTE_ERROR}:
+        assert re.search(rf"\b{state}\b", diagram)
+    edges = re.findall(r"(\w+) -->\|([\w, ]+)\| (\w+)", diagram)
+    assert len(edges) > len(ACTIVE)
+    for source, events, to in edges:
+        assert set(events.split(", ")) <= {row.event for row in TABLE}
+        assert {source, to} <= {*JobState, "active"}
+
+
+# -- documents -----------------------------------------------------------------------------------------------------
+
+
+def documented_fields() -> set[str]:
+    first_cells = re.findall(r"^\| ([^|]+) \|", read("docs/documents.md"), re.MULTILINE)
+    return {name for cell in first_cells for name in re.findall(r"`([^`]+)`", cell)}
+
+
+def test_every_field_of_a_document_is_described() -> None:
+    job = new_job_document(
+        {"uuid": "u", "index": 1}, flow_uuid="f", worker="w", parents=(), now=datetime(2026, 1, 1), who="me"
+    )
+    flow = new_flow_document(uuid="f", name="n", now=datetime(2026, 1, 1))
+    wanted = {*job, *remote_defaults(), *flow, *FLOW_COLUMNS, *COMPOSED, "counts"}
+    assert wanted - documented_fields() == set()
+
+
+def test_fields_that_are_written_later_are_described_too() -> None:
+    written = {
+        name
+        for path in (ROOT / "src").rglob("*.py")
+        for name in re.findall(r'"remote\.(\w+)"', path.read_text(encoding="utf-8"))
+    }
+    assert {"exit_code", "process_id"} <= written
+    assert written - documented_fields() == set()
+
+
+def test_every_file_of_a_run_folder_is_described() -> None:
+    page = read("docs/documents.md")
+    names = [
+        value
+        for name, value in vars(layout).items()
+        if name.endswith(("_FILENAME", "_PREFIX", "_STEM")) and isinstance(value, str)
+    ]
+    assert len(names) > 8
+    assert [name for name in names if f"`{name}" not in page] == []
+
+
+# -- pages ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_within_the_repository_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if not target.startswith(("http://", "https://", "mailto:")):
+            assert (page.parent / target.partition("#")[0]).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_python_on_the_pages_compiles_and_imports_what_exists(page: Path) -> None:
+    for block in code_blocks(page, "python"):
+        compile(block, str(page), "exec")
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom):
+                module = importlib.import_module(node.module or "")
+                for alias in node.names:
+                    assert hasattr(module, alias.name), f"{page.name}: {node.module}.{alias.name}"
+
+
+def test_the_readme_shows_how_to_submit() -> None:
+    blocks = code_blocks(ROOT / "README.md", "python")
+    assert any("submit_flow(" in block for block in blocks)
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
+def test_commands_in_examples_exist(generate: ModuleType, page: Path) -> None:
+    known = [words for words, _ in generate.list_commands()]
+    targets = set(re.findall(r"^([a-z-]+):", read("Makefile"), re.MULTILINE))
+    shown = "\n".join(code_blocks(page))
+    for words in re.findall(r"(?:^|  )(jf [a-z][^\n]*?)(?:  |$)", shown, re.MULTILINE):
+        assert any(words == name or words.startswith(f"{name} ") for name in known), words
+    used = set(re.findall(r"^make ([a-z-]+)", shown, re.MULTILINE))
+    assert used
+    assert used <= targets
+
+
+def test_glossary_is_in_alphabetical_order_and_has_no_empty_entry() -> None:
+    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", read("docs/glossary.md"), re.MULTILINE)[2:]
+    words = [word.lower() for word, _ in rows]
+    assert len(words) > 30
+    assert words == sorted(words)
+    assert all(meaning.strip() for _, meaning in rows)
+
+
+def test_decisions_are_numbered_and_listed() -> None:
+    index = read("docs/decisions/README.md")
+    pages = sorted((DOCS / "decisions").glob("0*.md"))
+    assert len(pages) >= 6
+    for number, page in enumerate(pages, 1):
+        assert page.name.startswith(f"{number:04}-")
+        title = page.read_text(encoding="utf-8").splitlines()[0]
+        assert title.startswith(f"# {number}. ")
+        assert f"({page.name})" in index
+
+
+def test_changelog_fragments_say_of_what_kind_they_are() -> None:
+    fragments = [page for page in (ROOT / "changelog.d").glob("*.md") if page.name != "README.md"]
+    assert fragments
+    for page in fragments:
+        assert re.fullmatch(r"[a-z0-9-]+\.(added|changed|fixed|removed)\.md", page.name), page.name
+        assert page.read_text(encoding="utf-8").strip().endswith(".")
