@@ -45,6 +45,7 @@ def test_the_questions_are_asked_in_the_order_of_the_specification(
     states: list[S], leaves: list[S], expected: F
 ) -> None:
     assert flow_state_of_jobs(states, leaves) is expected
+    assert F.from_jobs_states(states, leaves) is expected
 
 
 @given(inner=st.lists(st.sampled_from(S)), leaves=st.lists(st.sampled_from(S), min_size=1))
