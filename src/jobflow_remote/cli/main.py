@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 _FULL_EXC = ("-fe", "--full-exc")
@@ -19,6 +20,8 @@ def main() -> None:
         from jobflow_remote.execution import main as run_on_node
 
         sys.exit(run_on_node(rest[1:]))
+    # Nothing that is imported is ever garbage: looking for it costs a listing a tenth of its time.
+    gc.set_threshold(50_000, 20, 20)
     from jobflow_remote.cli.jf import app
 
     app(prog_name="jf")

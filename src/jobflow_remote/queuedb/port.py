@@ -22,12 +22,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from jobflow_remote.model.changes import ApplyResult, ChangeSet
 from jobflow_remote.model.records import Document, JobRecord, NewFlow, RunnerSession
 from jobflow_remote.model.selection import Filter
 from jobflow_remote.model.states import JobState
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # listings load this module, and change nothing
+    from jobflow_remote.model.changes import ApplyResult, ChangeSet
     from jobflow_remote.queuedb import QueueSpec
 
 Sort = Sequence[tuple[str, int]]

@@ -1,4 +1,7 @@
-"""The queue database in one file: verbs of the port, each one transaction."""
+"""The queue database in one file: verbs of the port, each one transaction.
+
+What only writing needs is imported when it is first used: listings start without it.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +10,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from jobflow_remote.config.queuespec import QueueSpec
 from jobflow_remote.errors import ConfigError
 from jobflow_remote.model import clock as wall
-from jobflow_remote.model.changes import ApplyResult, ChangeSet
 from jobflow_remote.model.records import Document, JobRecord, NewFlow, RunnerSession
 from jobflow_remote.model.selection import Filter
 from jobflow_remote.model.states import JobState
 from jobflow_remote.queuedb.port import WHOLE, QueueDatabase, Share, Sort
-from jobflow_remote.queuedb.sqlite import admin, applying, hostpin, inserting, reading, sessions
+from jobflow_remote.queuedb.sqlite import hostpin, reading, sessions
 from jobflow_remote.queuedb.sqlite.codec import decode, encode
 from jobflow_remote.queuedb.sqlite.connection import Connections, FileOptions, Hook
 from jobflow_remote.queuedb.sqlite.filesystem import find_filesystem, is_network
 from jobflow_remote.queuedb.sqlite.reading import FLOW_TABLE, JOB_TABLE, Page
+
+if TYPE_CHECKING:
+    from jobflow_remote.model.changes import ApplyResult, ChangeSet
 
 _OPTIONS = ("path", "synchronous", "allow_network")
 _HIDDEN = ("next_id",)
@@ -102,6 +107,8 @@ class SQLiteQueueDatabase(QueueDatabase):
                 pass  # pins the host
 
     def reset(self) -> None:
+        from jobflow_remote.queuedb.sqlite import admin
+
         with self._writing() as connection:
             sessions.check_no_runner(connection, self._clock(), hint="stop it first, with `jf runner stop`")
             admin.reset(connection)
@@ -125,6 +132,8 @@ class SQLiteQueueDatabase(QueueDatabase):
     # -- flows in --------------------------------------------------------------------------------------------
 
     def insert_flow(self, new: NewFlow) -> list[str]:
+        from jobflow_remote.queuedb.sqlite import inserting
+
         with self._writing() as connection:
             return inserting.insert_flow(connection, new, prefix=self._prefix, now=self._clock())
 
@@ -179,6 +188,8 @@ class SQLiteQueueDatabase(QueueDatabase):
             )
 
     def apply(self, change_sets: Sequence[ChangeSet]) -> list[ApplyResult]:
+        from jobflow_remote.queuedb.sqlite import applying
+
         if not change_sets:
             return []
         with self._writing() as connection:
@@ -247,6 +258,8 @@ class SQLiteQueueDatabase(QueueDatabase):
     # -- people ----------------------------------------------------------------------------------------------
 
     def delete_flows(self, uuids: Sequence[str]) -> list[str]:
+        from jobflow_remote.queuedb.sqlite import admin
+
         with self._writing() as connection:
             return admin.delete_flows(connection, uuids, now=self._clock())
 
@@ -262,10 +275,14 @@ class SQLiteQueueDatabase(QueueDatabase):
             connection.execute("INSERT OR REPLACE INTO auxiliary VALUES (?, ?)", (key, encode(value)))
 
     def check_integrity(self) -> list[str]:
+        from jobflow_remote.queuedb.sqlite import admin
+
         with self._reading() as connection:
             return admin.check_integrity(connection)
 
     def backup(self, target: Path) -> Mapping[str, int]:
+        from jobflow_remote.queuedb.sqlite import admin
+
         with self._reading() as connection:
             return admin.copy_database(connection, target / self.path.name if target.is_dir() else target)
 
