@@ -24,7 +24,10 @@ def main() -> None:
     gc.set_threshold(50_000, 20, 20)
     from jobflow_remote.cli.jf import app
 
-    app(prog_name="jf")
+    try:
+        app(prog_name="jf")
+    finally:
+        gc.freeze()  # or the interpreter looks through all of it once more before it ends
 
 
 if __name__ == "__main__":

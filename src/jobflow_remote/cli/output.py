@@ -21,7 +21,7 @@ WIDE = 1000
 def _make_console(stderr: bool) -> Console:
     from rich.console import Console
 
-    console = Console(stderr=stderr)
+    console = Console(stderr=stderr, emoji=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = WIDE
     return console

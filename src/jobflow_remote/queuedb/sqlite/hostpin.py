@@ -6,7 +6,6 @@ refuses any other one for a while.
 
 from __future__ import annotations
 
-import socket
 import sqlite3
 from datetime import datetime
 
@@ -17,6 +16,12 @@ from jobflow_remote.queuedb.sqlite.codec import decode, encode
 _KEY = "embedded_host"
 FRESH_SECONDS = 120.0
 _RENEW_SECONDS = 30.0
+
+
+def _hostname() -> str:
+    import socket  # not needed where the file system is local
+
+    return socket.gethostname()
 
 
 def read_pin(connection: sqlite3.Connection) -> tuple[str, int] | None:
@@ -39,7 +44,7 @@ def is_stale(connection: sqlite3.Connection, now: datetime, *, hostname: str | N
         return True
     host, seen = pin
     age_seconds = (to_milliseconds(now) - seen) / 1000
-    if host == (hostname or socket.gethostname()):
+    if host == (hostname or _hostname()):
         return age_seconds > _RENEW_SECONDS
     if age_seconds < FRESH_SECONDS:
         raise ConfigError(
@@ -52,5 +57,5 @@ def is_stale(connection: sqlite3.Connection, now: datetime, *, hostname: str | N
 
 def write_pin(connection: sqlite3.Connection, now: datetime, *, hostname: str | None = None) -> None:
     """Remember this host (inside a write transaction)."""
-    value = encode({"hostname": hostname or socket.gethostname(), "seen": to_milliseconds(now)})
+    value = encode({"hostname": hostname or _hostname(), "seen": to_milliseconds(now)})
     connection.execute("INSERT OR REPLACE INTO auxiliary VALUES (?, ?)", (_KEY, value))
