@@ -58,7 +58,7 @@ class Shows:
             verdicts += _demo_time(first)
             verdicts += _agreement(clone, first)
             again = clone.run("make", "demo", timeout=900)
-            projects = clone.json("project", "list")
+            projects = clone.json("project", "list")["projects"]
             verdicts.append(
                 is_true(
                     "again: exit code 0, one project",
