@@ -200,8 +200,12 @@ class QueueDatabase(ABC):
         """
 
     @abstractmethod
-    def workload(self) -> dict[tuple[str, JobState], int]:
-        """Number of jobs by worker and state (states in which the runner has something to do), from an index."""
+    def workload(self, *, states: frozenset[JobState] | None = None) -> dict[tuple[str, JobState], int]:
+        """Number of jobs by worker and state, from an index.
+
+        ``states``: only these, so that the cost does not grow with a long queue of READY jobs; by default all states in
+        which the runner has something to do.
+        """
 
     # -- reading ---------------------------------------------------------------------------------------------
 

@@ -13,6 +13,8 @@ _AHEAD = 500
 """Jobs that may wait between check-out and submission: enough to keep every batch full, few enough that a job of high
 priority which is submitted later overtakes most of the others."""
 
+_CLAIMED = frozenset({JobState.CHECKED_OUT, JobState.UPLOADED})
+
 
 class CheckoutStep(Step):
     """The claim is the step: one write takes the jobs and makes them CHECKED_OUT."""
@@ -23,13 +25,12 @@ class CheckoutStep(Step):
         room = self.batch
         limit = self.context.max_running
         if limit is not None:
-            load = await self.runner.in_queue_thread(self.queue.workload)
-            ahead = sum(
-                load.get((self.worker, state), 0) for state in (JobState.CHECKED_OUT, JobState.UPLOADED)
-            )
-            room = min(room, max(0, min(_AHEAD, max(20, 4 * limit)) - ahead))
-        if room == 0:
-            return []
+            load = await self.runner.in_queue_thread(self.queue.workload, states=_CLAIMED)
+            ahead = sum(load.get((self.worker, state), 0) for state in _CLAIMED)
+            window = min(_AHEAD, max(20, 4 * limit))
+            if ahead > window // 2:  # there is enough to do; refill in batches, not one by one
+                return []
+            room = min(room, window - ahead)
         return await self.runner.in_queue_thread(
             self.queue.claim, self.runner.token, worker=self.worker, limit=room, share=self.share
         )

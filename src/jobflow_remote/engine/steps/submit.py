@@ -29,7 +29,7 @@ class SubmitStep(Step):
         room = self.batch
         limit = self.context.max_running
         if limit is not None:
-            load = await self.runner.in_queue_thread(self.queue.workload)
+            load = await self.runner.in_queue_thread(self.queue.workload, states=lifecycle.IN_SCHEDULER)
             room = min(room, limit - sum(load.get((self.worker, s), 0) for s in lifecycle.IN_SCHEDULER))
         if room <= 0:
             return []

@@ -195,9 +195,9 @@ class SQLiteQueueDatabase(QueueDatabase):
         with self._writing() as connection:
             return applying.apply_change_sets(connection, change_sets, prefix=self._prefix, now=self._clock())
 
-    def workload(self) -> dict[tuple[str, JobState], int]:
+    def workload(self, *, states: frozenset[JobState] | None = None) -> dict[tuple[str, JobState], int]:
         with self._reading() as connection:
-            return sessions.count_workload(connection)
+            return sessions.count_workload(connection, states)
 
     # -- reading ---------------------------------------------------------------------------------------------
 

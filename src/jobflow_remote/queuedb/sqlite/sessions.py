@@ -202,9 +202,11 @@ def find_next_retry(
 _BUSY = tuple(sorted({JobState.READY, *lifecycle.ACTIVE}))
 
 
-def count_workload(connection: sqlite3.Connection) -> dict[tuple[str, JobState], int]:
+def count_workload(
+    connection: sqlite3.Connection, states: frozenset[JobState] | None
+) -> dict[tuple[str, JobState], int]:
     """Number of jobs by worker and state."""
-    condition, params = _in_states(_BUSY)
+    condition, params = _in_states(_BUSY if states is None else tuple(sorted(states)))
     rows = connection.execute(
         f"SELECT worker, state, count(*) FROM jobs WHERE {condition} GROUP BY state, worker", params
     )

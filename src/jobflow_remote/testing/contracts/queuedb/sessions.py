@@ -291,6 +291,8 @@ class DueContract:
             (WORKER, JobState.CHECKED_OUT): 1,
             ("another", JobState.READY): 1,
         }
+        claimed = frozenset({JobState.CHECKED_OUT})
+        assert stage.database.workload(states=claimed) == {(WORKER, JobState.CHECKED_OUT): 1}
 
     def test_every_active_state_is_workload(self, stage: Stage) -> None:
         names = sorted(lifecycle.ACTIVE)
