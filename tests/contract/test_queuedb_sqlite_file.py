@@ -315,7 +315,7 @@ def test_network_file_systems_are_refused(path: Path, kind: str) -> None:
     ],
 )
 def test_the_innermost_mount_counts(place: str, refused: bool) -> None:
-    from jobflow_remote.queuedb.sqlite.filesystem import find_filesystem, is_network
+    from jobflow_remote.queuedb.filesystem import find_filesystem, is_network
 
     point, kind = find_filesystem(Path(place), MOUNTS)
     assert place.startswith(point)

@@ -23,8 +23,9 @@ from jobflow_remote.engine.lane import Lane, LaneOptions
 from jobflow_remote.engine.logs import start_logging
 from jobflow_remote.engine.orphans import give_up_orphans
 from jobflow_remote.engine.table import fallback_seconds, step_class
-from jobflow_remote.errors import JobflowRemoteError, SessionLostError
+from jobflow_remote.errors import CapabilityMissingError, JobflowRemoteError, SessionLostError
 from jobflow_remote.model.lifecycle import ROLES, UNFINISHED
+from jobflow_remote.outputs.jobfiles import check_file_format
 from jobflow_remote.queuedb.port import WHOLE, Share
 from jobflow_remote.services import wakeup
 from jobflow_remote.services.opened import Services
@@ -242,6 +243,10 @@ def _start_logs(services: Services, roles: tuple[str, ...], log_level: str | Non
         runner_id=str(os.getpid()),
         to_terminal=not daemonized,
     )
+    try:
+        check_file_format(project.remote_jobstore)
+    except CapabilityMissingError as error:
+        logger.warning("%s; they do. %s", error.message, error.hint)
     logger.info("project %s: %s, on %s", project.name, ", ".join(roles), services.queue.describe())
 
 

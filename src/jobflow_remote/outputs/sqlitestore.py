@@ -35,6 +35,7 @@ from jobflow_remote.queuedb.filters import (
     sort_key,
     wanted_fields,
 )
+from jobflow_remote.queuedb.filesystem import find_filesystem, is_network
 from jobflow_remote.queuedb.filters.values import MISSING, expanded, getter
 
 Document = dict[str, Any]
@@ -73,18 +74,21 @@ class SQLiteStore(Store):  # type: ignore[misc]  # maggma has no types
     collection_name
         Name of the table; several stores can share a file.
     synchronous
-        ``NORMAL``: a crash of a program loses nothing, a power failure at most the last moments. ``FULL``:
-        not even those, at the price of one fsync for each write.
+        ``FULL``: not even a power failure loses what was stored, at the price of one fsync for each write; a job is
+        COMPLETED only after its output was stored. ``NORMAL``: a power failure may lose the last moments.
     busy_timeout_seconds
         How long to wait for another process that is writing.
+    allow_network
+        Use the file even on a network file system (NFS, Lustre, …): slower, and only one machine may do so at a time.
     """
 
     def __init__(
         self,
         path: str | Path,
         collection_name: str = "outputs",
-        synchronous: str = "NORMAL",
+        synchronous: str = "FULL",
         busy_timeout_seconds: float = 60.0,
+        allow_network: bool = False,
         **kwargs: Any,
     ) -> None:
         if synchronous.upper() not in ("NORMAL", "FULL", "EXTRA"):
@@ -95,6 +99,7 @@ class SQLiteStore(Store):  # type: ignore[misc]  # maggma has no types
         self.collection_name = collection_name
         self.synchronous = synchronous
         self.busy_timeout_seconds = busy_timeout_seconds
+        self.allow_network = allow_network
         self.kwargs = kwargs
         self._file = Path(self.path).expanduser().absolute()
         self._forget_connections()
@@ -145,14 +150,28 @@ class SQLiteStore(Store):  # type: ignore[misc]  # maggma has no types
                 self._opened.append(connection)
         return connection
 
+    def _journal_mode(self) -> str:
+        """WAL needs memory that processes share, which a network file system does not give."""
+        point, kind = find_filesystem(self._file)
+        if not is_network(kind):
+            return "WAL"
+        if not self.allow_network:
+            raise ConfigError(
+                f"the output store {self._file} would be on a network file system ({kind}, mounted at {point})",
+                hint="give docs_store.path and additional_stores.*.path a local disk, use a MongoStore, or say "
+                "allow_network: true if only one machine will ever open it",
+            )
+        return "DELETE"
+
     def _open(self) -> sqlite3.Connection:
+        journal = self._journal_mode()
         self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600))
         connection = sqlite3.connect(
             self._file, timeout=self.busy_timeout_seconds, isolation_level=None, check_same_thread=False
         )
         try:
-            connection.execute("PRAGMA journal_mode=WAL").fetchone()
+            connection.execute(f"PRAGMA journal_mode={journal}").fetchone()
             connection.execute(f"PRAGMA synchronous={self.synchronous}")
             connection.execute(f"PRAGMA journal_size_limit={_JOURNAL_LIMIT}")
             if not connection.execute(

@@ -22,7 +22,7 @@ from jobflow_remote.queuedb.port import WHOLE, QueueDatabase, Share, Sort
 from jobflow_remote.queuedb.sqlite import hostpin, reading, sessions
 from jobflow_remote.queuedb.sqlite.codec import decode, encode
 from jobflow_remote.queuedb.sqlite.connection import Connections, FileOptions, Hook
-from jobflow_remote.queuedb.sqlite.filesystem import find_filesystem, is_network
+from jobflow_remote.queuedb.filesystem import find_filesystem, is_network
 from jobflow_remote.queuedb.sqlite.reading import FLOW_TABLE, JOB_TABLE, Page
 
 if TYPE_CHECKING:

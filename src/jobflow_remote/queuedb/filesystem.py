@@ -1,4 +1,4 @@
-"""What kind of file system a path is on: the embedded database must not be on a network one."""
+"""What kind of file system a path is on: embedded databases must not be on a network one."""
 
 from __future__ import annotations
 
