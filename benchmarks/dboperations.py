@@ -28,9 +28,10 @@ def measure(home: Home, *, jobs: int = 100, timeout_seconds: float = 600) -> lis
         return max(0.0, sum(per_job.get(f"{where} {kind}", 0.0) for kind in kinds))
 
     return [
-        Figure(TOPIC, "transactions per job", total("queue", "COMMIT"), "", note, more=per_job),
-        Figure(TOPIC, "reads per job", total("queue", "SELECT", "WITH"), "", note),
-        Figure(TOPIC, "writes (statements) per job", total("queue", *_WRITES), "", note),
+        Figure(TOPIC, "transactions that write, per job", total("queue", "WRITING"), "", note, more=per_job),
+        Figure(TOPIC, "transactions that read, per job", total("queue", "BEGIN"), "", note),
+        Figure(TOPIC, "statements that write, per job", total("queue", *_WRITES), "", note),
+        Figure(TOPIC, "statements that read, per job", total("queue", "SELECT", "WITH"), "", note),
         Figure(TOPIC, "output store: statements per job", total("outputs", "SELECT", *_WRITES), "", note),
     ]
 

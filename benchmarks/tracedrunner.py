@@ -17,8 +17,10 @@ _KINDS = ("SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "BEGIN", "COMMIT", 
 
 
 def _kind(statement: str) -> str:
-    words = statement.split(None, 1)
-    word = words[0].upper().rstrip(";") if words else ""
+    words = statement.upper().split(None, 2)
+    if words[:2] == ["BEGIN", "IMMEDIATE"]:
+        return "WRITING"
+    word = words[0].rstrip(";") if words else ""
     return word if word in _KINDS else "other"
 
 

@@ -22,6 +22,7 @@ from maggma.core import Store
 from monty.json import jsanitize
 
 from jobflow_remote.errors import CapabilityMissingError, ConfigError, FilterError
+from jobflow_remote.queuedb.filesystem import find_filesystem, is_network
 from jobflow_remote.queuedb.filters import (
     Column,
     Condition,
@@ -35,7 +36,6 @@ from jobflow_remote.queuedb.filters import (
     sort_key,
     wanted_fields,
 )
-from jobflow_remote.queuedb.filesystem import find_filesystem, is_network
 from jobflow_remote.queuedb.filters.values import MISSING, expanded, getter
 
 Document = dict[str, Any]
