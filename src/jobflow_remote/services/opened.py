@@ -75,6 +75,14 @@ class Services:
                 self._outputs[name] = self.make_outputs(self.project, name)
             return self._outputs[name]
 
+    def store_name(self, flow_uuid: str) -> str | None:
+        """Which of the ``optional_jobstores`` keeps the outputs of a flow; None: the project's own store."""
+        if not self.project.optional_jobstores:
+            return None
+        flows = self.queue.find_flows({"uuid": flow_uuid}, fields=["jobstore"])
+        name: str | None = flows[0].get("jobstore") if flows else None
+        return name
+
     def ring(self, steps: Iterable[str] = (wakeup.EVERYBODY,)) -> int:
         """Wake the runner's processes on this machine."""
         return wakeup.ring(self.daemon_dir, steps)

@@ -49,7 +49,8 @@ class CompleteStep(Step):
             extra = self._tails(record)
         else:
             document, blobs = jobfiles.read_output_documents(folder)
-            store = self.runner.services.outputs(self._store_name(record))
+            services = self.runner.services
+            store = services.outputs(services.store_name(record.flow_uuid))
             store.store_output(document, blobs, db_id=record.db_id)
         change = decide_completion(record, result, holder=self.runner.token, now=utcnow(), extra=extra)
         return Finish(record, change)
@@ -60,13 +61,6 @@ class CompleteStep(Step):
             "remote.queue_out": read_tail(str(folder / QUEUE_OUT_FILENAME), _TAIL_BYTES),
             "remote.queue_err": read_tail(str(folder / QUEUE_ERR_FILENAME), _TAIL_BYTES),
         }
-
-    def _store_name(self, record: JobRecord) -> str | None:
-        if not self.runner.services.project.optional_jobstores:
-            return None
-        flows = self.queue.find_flows({"uuid": record.flow_uuid}, fields=["jobstore"])
-        name: str | None = flows[0].get("jobstore") if flows else None
-        return name
 
 
 def describe_exit(exit_code: int | None, reason: str | None) -> str:

@@ -49,7 +49,7 @@ class UploadStep(Step):
         if document is None:
             raise NotFoundError(f"job {record.db_id} is no longer in the queue database")
         services = self.runner.services
-        store_name = self._store_name(record.flow_uuid)
+        store_name = services.store_name(record.flow_uuid)
         names = services.project.additional_store_names(store_name)
         missing = sorted(stores_used(document["job"]) - set(names))
         if missing:
@@ -61,10 +61,3 @@ class UploadStep(Step):
         if references.has_references(job):
             job = references.resolve_job(job, services.outputs(store_name))
         return jobfiles.render_input(document, job=job, store_names=names, attempt=record.attempt or "0")
-
-    def _store_name(self, flow_uuid: str) -> str | None:
-        if not self.runner.services.project.optional_jobstores:
-            return None
-        flows = self.queue.find_flows({"uuid": flow_uuid}, fields=["jobstore"])
-        name: str | None = flows[0].get("jobstore") if flows else None
-        return name
