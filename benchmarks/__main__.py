@@ -74,7 +74,7 @@ def main() -> int:
 def _parse(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", metavar="TOPICS", help=f"comma-separated, of {', '.join(TOPICS)}")
-    parser.add_argument("--json", type=Path, metavar="FILE", default=Path("benchmarks/results/latest.json"))
+    parser.add_argument("--json", type=Path, metavar="FILE", default=Path("bench-latest.json"))
     parser.add_argument(
         "--reference", type=Path, metavar="VENV", help="measure jobflow-remote 1.0.1 of this environment too"
     )
