@@ -18,7 +18,7 @@ def set_run_config(
     flow_or_job: _FlowOrJob,
     name_filter: str | None = None,
     function_filter: Callable[..., Any] | None = None,
-    exec_config: str | ExecutionConfig | None = None,
+    exec_config: str | dict[str, Any] | ExecutionConfig | None = None,
     resources: dict[str, Any] | QResources | None = None,
     priority: int | None = None,
     worker: str | None = None,
@@ -65,13 +65,12 @@ def set_run_config(
     return flow_or_job
 
 
-def _plain(exec_config: str | ExecutionConfig) -> str | dict[str, Any]:
+def _plain(exec_config: str | dict[str, Any] | ExecutionConfig) -> str | dict[str, Any]:
     # as data: the flow can then be read where our configuration is not installed
-    return (
-        exec_config
-        if isinstance(exec_config, str)
-        else exec_config.model_dump(mode="json", exclude_none=True)
-    )
+    if isinstance(exec_config, str | dict):
+        return exec_config
+    return exec_config.model_dump(mode="json", exclude_none=True)
+
 
 
 def load_job_store(project: str | None = None) -> JobStore:

@@ -25,6 +25,7 @@ from jobflow_remote.layout import (
 from jobflow_remote.schedulers.port import HostJob, HostJobState, HostJobStatus, Scheduler, SubmitAnswer
 
 _KEYWORDS = ("job_name", "qout_path", "qerr_path", "qverbatim")
+_QRESOURCES = {"output_filepath": "qout_path", "error_filepath": "qerr_path"}
 
 # start time of a process, as a word: from /proc where there is one (Linux), else from ps
 _START_TIME = r"""jf_start() { local x; if [ -d /proc/self ]; then
@@ -95,8 +96,9 @@ class ShellScheduler(Scheduler):
     can_watch = True
 
     def render_header(self, *, name: str, run_dir: str, resources: Mapping[str, Any]) -> str:
+        resources = _own_keywords(resources)
         for key in resources:
-            if key not in _KEYWORDS and not key.startswith("@"):
+            if key not in _KEYWORDS:
                 near = get_close_matches(key, _KEYWORDS, n=1)
                 raise SchedulerError(
                     f"the shell scheduler knows no resource {key!r}"
@@ -142,6 +144,19 @@ class ShellScheduler(Scheduler):
 
     def render_cancel(self, jobs: Sequence[HostJob]) -> str:
         return _CANCEL + _calls(jobs)
+
+
+def _own_keywords(resources: Mapping[str, Any]) -> dict[str, Any]:
+    """Resources in the shell's words; a serialised QResources is translated without what it leaves open."""
+    if "@class" not in resources:
+        return dict(resources)
+    given = {
+        key: value for key, value in resources.items() if value not in (None, {}) and not key.startswith("@")
+    }
+    if given.get("processes", 1) == 1:  # one process is what a shell runs
+        given.pop("process_placement", None)
+        given.pop("processes", None)
+    return {_QRESOURCES.get(key, key): value for key, value in given.items()}
 
 
 def _status(words: list[str] | None) -> HostJobStatus:
