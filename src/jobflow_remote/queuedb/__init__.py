@@ -27,17 +27,21 @@ def open_queue_database(spec: QueueSpec) -> QueueDatabase:
     ConfigError
         If no adapter goes by that name; the message lists those that are installed.
     """
-    if spec.kind == "SQLiteStore":  # the default is found without reading the metadata of every package
+    if spec.kind == "SQLiteStore":  # ours are found without reading the metadata of every package
         from jobflow_remote.queuedb.sqlite import SQLiteQueueDatabase
 
         return SQLiteQueueDatabase.open(spec)
+    if spec.kind in ("MongoStore", "MongoURIStore"):
+        from jobflow_remote.queuedb.mongo import MongoQueueDatabase
+
+        return MongoQueueDatabase.open(spec)
     from importlib.metadata import entry_points
 
     found = {point.name: point for point in entry_points(group=_GROUP)}
     if spec.kind not in found:
         raise ConfigError(
             f"no queue database goes by the name {spec.kind!r}",
-            hint=f"queue.store.type can be {', '.join(sorted(found | {'SQLiteStore': None}))}",
+            hint=f"queue.store.type can be {', '.join(sorted({*found, 'SQLiteStore', 'MongoStore', 'MongoURIStore'}))}",
         )
     adapter: type[QueueDatabase] = found[spec.kind].load()
     return adapter.open(spec)

@@ -73,7 +73,8 @@ class CrashContract:
         prepared: list[tuple[ToyFlow, str]] = []
 
         def prepare() -> Verb:
-            flow = stage.insert({"a": [], "b": ["a"], "c": ["b"], "other": [], "after": ["other"]})
+            jobs = {"a": [], "b": ["a"], "c": ["b"], "other": [], "after": ["other"]}
+            flow = stage.insert(jobs, priority=len(prepared))  # before what the flows so far left READY
             (record,) = stage.claim(limit=1)
             assert record.uuid == flow["a"]
             stage.put(flow, "other", JobState.PAUSED)

@@ -1,0 +1,301 @@
+"""The queue database on a MongoDB server: verbs of the port."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from jobflow_remote.config.queuespec import QueueSpec
+from jobflow_remote.errors import QueueDatabaseError
+from jobflow_remote.model import clock as wall
+from jobflow_remote.model.records import Document, JobRecord, NewFlow, RunnerSession
+from jobflow_remote.model.selection import Filter
+from jobflow_remote.model.states import JobState
+from jobflow_remote.queuedb.mongo import reading, sessions, units
+from jobflow_remote.queuedb.mongo.connection import Connection, Hook
+from jobflow_remote.queuedb.mongo.options import Server, parse_spec
+from jobflow_remote.queuedb.mongo.reading import Page
+from jobflow_remote.queuedb.port import WHOLE, QueueDatabase, Share, Sort
+
+if TYPE_CHECKING:
+    from pymongo.collection import Collection
+
+    from jobflow_remote.model.changes import ApplyResult, ChangeSet
+
+_HIDDEN = ("next_id",)
+"""Auxiliary documents that only the database writes."""
+_VERSION = "jobflow_remote_version"
+"""Key by which 1.0.1 finds the document of versions."""
+
+
+class MongoQueueDatabase(QueueDatabase):
+    """A queue database in four collections of a MongoDB server.
+
+    Parameters
+    ----------
+    server
+        How the server is reached, and the names of the collections.
+    clock
+        What says what time it is (for tests of leases).
+    hook
+        Called before each write (for tests of crashes).
+
+    Raises
+    ------
+    QueueDatabaseAwayError
+        If the server does not answer.
+    """
+
+    capabilities = frozenset({"collections", "online_backup"})
+
+    def __init__(
+        self,
+        server: Server,
+        *,
+        db_id_prefix: str = "",
+        clock: Callable[[], datetime] = wall.utcnow,
+        hook: Hook | None = None,
+    ) -> None:
+        self._prefix = db_id_prefix
+        self._connection = Connection(server, clock=clock, hook=hook)
+        try:
+            self.initialise()
+            with self._connection.translated():
+                units.sweep(self._connection)
+        except BaseException:
+            self.close()
+            raise
+
+    # -- life ------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def open(cls, spec: QueueSpec) -> Self:
+        return cls(parse_spec(spec), db_id_prefix=spec.db_id_prefix)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def initialise(self) -> None:
+        with self._connection.translated():
+            self._connection.initialise()
+
+    def reset(self) -> None:
+        from jobflow_remote.queuedb.mongo import admin
+
+        with self._connection.translated():
+            sessions.check_no_runner(self._connection, hint="stop it first, with `jf runner stop`")
+            admin.reset(self._connection)
+
+    def describe(self) -> str:
+        return self._connection.where
+
+    def changed_by_others(self) -> bool:
+        with self._reading() as connection:
+            return connection.changed_by_others()
+
+    @property
+    def jobs(self) -> Collection[Any]:
+        """The collection of jobs."""
+        return self._connection.jobs
+
+    @property
+    def flows(self) -> Collection[Any]:
+        """The collection of flows."""
+        return self._connection.flows
+
+    @property
+    def auxiliary(self) -> Collection[Any]:
+        """The collection of auxiliary documents."""
+        return self._connection.auxiliary
+
+    @property
+    def batches(self) -> Collection[Any]:
+        """The collection of batches."""
+        return self._connection.batches
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with self._connection.translated():
+            yield self._connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        if not self._connection.usable:
+            raise QueueDatabaseError(
+                f"{self._connection.where} was written by an older release of jobflow-remote and can only be read",
+                hint="bring it up to date with `jf admin upgrade`",
+            )
+        with self._connection.translated():
+            yield self._connection
+
+    # -- flows in --------------------------------------------------------------------------------------------
+
+    def insert_flow(self, new: NewFlow) -> list[str]:
+        from jobflow_remote.queuedb.mongo import inserting
+
+        with self._writing() as connection:
+            return units.run(
+                connection,
+                [new.flow["uuid"]],
+                lambda unit: inserting.insert_flow(connection, unit, new, prefix=self._prefix),
+            )
+
+    # -- the runner session ----------------------------------------------------------------------------------
+
+    def open_session(self, owner: Document, *, lease_seconds: float, override: bool = False) -> RunnerSession:
+        with self._writing() as connection:
+            return sessions.open_session(connection, owner, lease_seconds=lease_seconds, override=override)
+
+    def renew_session(self, token: str, *, lease_seconds: float) -> RunnerSession:
+        with self._writing() as connection:
+            return sessions.renew_session(connection, token, lease_seconds=lease_seconds)
+
+    def close_session(self, token: str) -> None:
+        with self._writing() as connection:
+            sessions.end_session(connection, token)
+
+    def get_session(self) -> RunnerSession | None:
+        with self._reading() as connection:
+            return sessions.read_session(connection)
+
+    def request_stop(self, how: str) -> bool:
+        with self._writing() as connection:
+            return sessions.request_stop(connection, how)
+
+    def clear_session(self) -> None:
+        with self._writing() as connection:
+            sessions.end_session(connection, None)
+
+    # -- the engine ------------------------------------------------------------------------------------------
+
+    def claim(self, token: str, *, worker: str, limit: int, share: Share = WHOLE) -> list[JobRecord]:
+        with self._writing() as connection:
+            return sessions.claim_jobs(connection, token, worker=worker, limit=limit, share=share)
+
+    def due(
+        self, token: str, *, states: frozenset[JobState], worker: str | None, limit: int, share: Share = WHOLE
+    ) -> list[JobRecord]:
+        with self._reading() as connection:
+            return sessions.find_due(
+                connection, token, states=states, worker=worker, limit=limit, share=share
+            )
+
+    def next_retry(self, token: str, *, states: frozenset[JobState], worker: str | None) -> datetime | None:
+        with self._reading() as connection:
+            return sessions.find_next_retry(connection, token, states=states, worker=worker)
+
+    def apply(self, change_sets: Sequence[ChangeSet]) -> list[ApplyResult]:
+        from jobflow_remote.queuedb.mongo import applying
+
+        if not change_sets:
+            return []
+        flows: Iterable[str] = {change_set.flow_uuid for change_set in change_sets}
+        with self._writing() as connection:
+            return units.run(
+                connection,
+                flows,
+                lambda unit: applying.apply_change_sets(connection, unit, change_sets, prefix=self._prefix),
+            )
+
+    def workload(self, *, states: frozenset[JobState] | None = None) -> dict[tuple[str, JobState], int]:
+        with self._reading() as connection:
+            return sessions.count_workload(connection, states)
+
+    # -- reading ---------------------------------------------------------------------------------------------
+
+    def get_job(self, uuid: str, index: int | None = None, *, with_inputs: bool = False) -> Document | None:
+        with self._reading() as connection:
+            return reading.get_job(connection, uuid, index, with_inputs=with_inputs)
+
+    def find_jobs(
+        self,
+        query: Filter,
+        *,
+        fields: Sequence[str] | None = None,
+        sort: Sort = (),
+        skip: int = 0,
+        limit: int = 0,
+        with_inputs: bool = False,
+    ) -> list[Document]:
+        with self._reading() as connection:
+            return reading.find_jobs(
+                connection, query, Page(fields, sort, skip, limit), with_inputs=with_inputs
+            )
+
+    def count_jobs(self, query: Filter) -> int:
+        with self._reading() as connection:
+            return reading.count(connection, connection.jobs, query)
+
+    def get_flow(self, uuid: str) -> Document | None:
+        with self._reading() as connection:
+            return reading.get_flow(connection, uuid)
+
+    def find_flows(
+        self,
+        query: Filter,
+        *,
+        fields: Sequence[str] | None = None,
+        sort: Sort = (),
+        skip: int = 0,
+        limit: int = 0,
+    ) -> list[Document]:
+        with self._reading() as connection:
+            return reading.find_flows(connection, query, Page(fields, sort, skip, limit))
+
+    def count_flows(self, query: Filter) -> int:
+        with self._reading() as connection:
+            return reading.count(connection, connection.flows, query)
+
+    def count_job_states(self, *, worker: str | None = None) -> dict[str, int]:
+        with self._reading() as connection:
+            return reading.count_job_states(connection, worker)
+
+    def count_flow_states(self) -> dict[str, int]:
+        with self._reading() as connection:
+            return reading.count_flow_states(connection)
+
+    def find_children(self, uuids: Sequence[str]) -> list[Document]:
+        with self._reading() as connection:
+            return reading.find_children(connection, uuids)
+
+    # -- people ----------------------------------------------------------------------------------------------
+
+    def delete_flows(self, uuids: Sequence[str]) -> list[str]:
+        from jobflow_remote.queuedb.mongo import admin
+
+        with self._writing() as connection:
+            return admin.delete_flows(connection, uuids)
+
+    def get_auxiliary(self, key: str) -> Any:
+        with self._reading() as connection:
+            found = connection.auxiliary.find_one({key: {"$exists": True}}, {key: 1})
+            if found is None and key == "versions":
+                found = {key: connection.auxiliary.find_one({_VERSION: {"$exists": True}}, {"_id": 0})}
+        return found[key] if found else None
+
+    def set_auxiliary(self, key: str, value: Any) -> None:
+        if key in _HIDDEN:
+            raise ValueError(f"{key} is kept by the database itself")
+        named, content = {key: {"$exists": True}}, {key: value}
+        if key == "versions" and isinstance(value, Mapping) and _VERSION in value:
+            named, content = {_VERSION: {"$exists": True}}, dict(value)
+        with self._writing() as connection:
+            connection.announce("auxiliary")
+            update = {"$set": content, "$setOnInsert": {"_id": key}}
+            connection.auxiliary.update_one(named, update, upsert=True)
+            connection.bump()
+
+    def check_integrity(self) -> list[str]:
+        from jobflow_remote.queuedb.mongo import admin
+
+        with self._reading() as connection:
+            return admin.check_integrity(connection)
+
+    def backup(self, target: Path) -> Mapping[str, int]:
+        from jobflow_remote.queuedb.mongo import admin
+
+        with self._reading() as connection:
+            return admin.back_up(connection, target)

@@ -1,0 +1,165 @@
+"""Finding and counting: filters are checked here, and answered by the server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pymongo import errors
+from pymongo.collection import Collection
+
+from jobflow_remote.errors import FilterError
+from jobflow_remote.model.records import INPUT_FIELDS, Document
+from jobflow_remote.model.selection import Filter
+from jobflow_remote.model.states import FlowState, JobState
+from jobflow_remote.queuedb.filters import QUEUE_ALIASES, parse
+from jobflow_remote.queuedb.mongo import schema
+from jobflow_remote.queuedb.mongo.connection import Connection
+from jobflow_remote.queuedb.port import Sort
+
+_REFUSED = (2, 9, 14, 16, 31, 40, 51024, 51091)
+"""Codes by which mongod says that it does not understand a filter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which documents in which order, and what of them."""
+
+    fields: Sequence[str] | None = None
+    sort: Sort = ()
+    skip: int = 0
+    limit: int = 0
+
+
+def translate_filter(query: Filter, *, hides: bool) -> Document:
+    """The filter as mongod is asked it: checked, with the spellings that are stored.
+
+    ``hides``: without what is being inserted.
+    """
+    parse(query)
+    spelled = _spell(query)
+    if not hides:
+        return spelled
+    if not spelled:
+        return {"derived.incoming": None}
+    return {"$and": [spelled, {"derived.incoming": None}]}
+
+
+def _spell(query: Mapping[str, Any]) -> Document:
+    spelled: Document = {}
+    for key, condition in query.items():
+        if key in ("$and", "$or", "$nor"):
+            spelled[key] = [_spell(part) for part in condition]
+        elif key in QUEUE_ALIASES:
+            spelled[key] = _replace(condition, QUEUE_ALIASES[key])
+        elif key != "$comment":
+            spelled[key] = condition
+    return spelled
+
+
+def _replace(value: Any, spelling: Mapping[str, str]) -> Any:
+    if isinstance(value, str):
+        return spelling.get(value, value)
+    if isinstance(value, (list, tuple)):
+        return [_replace(item, spelling) for item in value]
+    if isinstance(value, Mapping):
+        return {
+            key: value[key] if key in ("$regex", "$type") else _replace(value[key], spelling) for key in value
+        }
+    return value
+
+
+def _find(
+    connection: Connection, collection: Collection[Any], query: Filter, page: Page, excluded: Sequence[str]
+) -> list[Document]:
+    asked = translate_filter(query, hides=not connection.transactional)
+    wanted = (
+        dict.fromkeys([*excluded, "_id", "derived"], 0)
+        if page.fields is None
+        else schema.projection(page.fields)
+    )
+    order = [*page.sort]
+    if "db_number" not in [path for path, _ in order]:
+        order.append(("db_number", -1))
+    cursor = collection.find(asked, wanted, allow_disk_use=True).sort(order).skip(page.skip).limit(page.limit)
+    try:
+        return [schema.strip(document) for document in cursor]
+    except errors.OperationFailure as exc:
+        raise _refusal(exc) from exc
+
+
+def _refusal(exc: Exception) -> Exception:
+    if isinstance(exc, errors.OperationFailure) and exc.code in _REFUSED:
+        words = (exc.details or {}).get("errmsg") or exc
+        return FilterError(f"the filter cannot be understood: {words}")
+    return exc
+
+
+def find_jobs(connection: Connection, query: Filter, page: Page, *, with_inputs: bool) -> list[Document]:
+    """Jobs that match; see the port."""
+    found = _find(connection, connection.jobs, query, page, () if with_inputs else INPUT_FIELDS)
+    if page.fields is not None and "job" in page.fields and not with_inputs:
+        for document in found:
+            _strip_inputs(document)
+    return found
+
+
+def _strip_inputs(document: Document) -> None:
+    job = document.get("job")
+    for path in INPUT_FIELDS:
+        if isinstance(job, dict):
+            job.pop(path.partition(".")[2], None)
+
+
+def find_flows(connection: Connection, query: Filter, page: Page) -> list[Document]:
+    """Flows that match; see the port."""
+    return _find(connection, connection.flows, query, page, tuple(schema.FLOW_SUMMARY))
+
+
+def count(connection: Connection, collection: Collection[Any], query: Filter) -> int:
+    """Number of documents that match."""
+    asked = translate_filter(query, hides=not connection.transactional)
+    try:
+        return int(collection.count_documents(asked))
+    except errors.OperationFailure as exc:
+        raise _refusal(exc) from exc
+
+
+def get_job(connection: Connection, uuid: str, index: int | None, *, with_inputs: bool) -> Document | None:
+    """One job; see the port."""
+    which: Document = {"uuid": uuid, "state": {"$ne": schema.INCOMING}}
+    if index is not None:
+        which["index"] = index
+    fields = {"_id": 0} if with_inputs else {**schema.CLAIMED, "_id": 0}
+    found = connection.jobs.find_one(which, fields, sort=[("derived.latest", -1), ("index", -1)])
+    return schema.strip(found) if found else None
+
+
+def get_flow(connection: Connection, uuid: str) -> Document | None:
+    """One flow with everything."""
+    found = connection.flows.find_one({"uuid": uuid, "state": {"$ne": schema.INCOMING}})
+    return schema.strip(found) if found else None
+
+
+def find_children(connection: Connection, uuids: Sequence[str]) -> list[Document]:
+    """Jobs that wait or waited for any of these."""
+    which = {"parents": {"$in": list(uuids)}, "state": {"$ne": schema.INCOMING}}
+    found = connection.jobs.find(which, schema.CLAIMED).sort([("db_number", 1)])
+    return [schema.strip(document) for document in found]
+
+
+def _count_states(collection: Collection[Any], match: Document) -> dict[str, int]:
+    rows = collection.aggregate([{"$match": match}, {"$group": {"_id": "$state", "number": {"$sum": 1}}}])
+    return {row["_id"]: row["number"] for row in rows}
+
+
+def count_job_states(connection: Connection, worker: str | None) -> dict[str, int]:
+    """State → number of jobs."""
+    match: Document = {"state": {"$in": sorted({state.value for state in JobState})}}
+    return _count_states(connection.jobs, match if worker is None else {**match, "worker": worker})
+
+
+def count_flow_states(connection: Connection) -> dict[str, int]:
+    """State → number of flows."""
+    return _count_states(connection.flows, {"state": {"$in": [state.value for state in FlowState]}})

@@ -1,0 +1,434 @@
+"""One change as a whole or not at all: a transaction where the server has them, else an intent.
+
+A unit *holds* the flows that it changes, and reads and changes only jobs of flows that it holds: two units that
+could get into each other's way meet at the flow. In a transaction holding is a write to the flow, and the server
+refuses the second one; without transactions it is a mark in the flow's document, and the second unit waits.
+
+Without transactions the whole change is worked out first. New documents are inserted invisible, then ONE insert, the
+*intent*, commits: it says everything that is still to be done, in steps that may be repeated. The steps are done,
+the flows are let go, the intent is removed. A unit whose process died is brought to its end by whoever meets it
+(:func:`settle`): forward if its intent is there, else back, and then a tombstone under the same ``_id`` sees to
+it that it cannot commit any more. Decision record 7 has the reasons.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+from typing import Any, Protocol, TypeVar
+
+from bson import ObjectId
+from pymongo import WriteConcern, errors
+from pymongo.client_session import ClientSession
+
+from jobflow_remote.errors import QueueDatabaseAwayError
+from jobflow_remote.model.records import Document
+from jobflow_remote.queuedb.mongo import plan as plans
+from jobflow_remote.queuedb.mongo import schema
+from jobflow_remote.queuedb.mongo.connection import Connection
+from jobflow_remote.queuedb.mongo.plan import Plan
+
+_PATIENCE_SECONDS = 10.0
+"""How long a unit of a process that cannot be seen may take."""
+_HOLD_SECONDS = 1.0
+"""How long a unit waits for a flow with others in hand; then it lets go and begins again."""
+_GIVE_UP_SECONDS = 60.0
+_FORGOTTEN = timedelta(minutes=10)
+
+T = TypeVar("T")
+_first_seen: dict[Any, float] = {}
+
+
+class NeedFlows(Exception):
+    """More flows are touched than are held."""
+
+    def __init__(self, uuids: Iterable[str]) -> None:
+        super().__init__()
+        self.uuids = set(uuids)
+
+
+class _Busy(Exception):
+    """Somebody else holds a flow for longer than one waits with others in hand."""
+
+
+class Unit(Protocol):
+    """A change under way."""
+
+    flows: dict[str, Document]
+    """The flows that are held, by uuid (summaries)."""
+    held: set[str]
+
+    def read(self, query: Document, projection: Document | None = None) -> list[Document]:
+        """Documents of jobs."""
+        ...
+
+    def session(self) -> ClientSession | None:
+        """For reading other collections."""
+        ...
+
+
+Body = Callable[[Unit], tuple[T, Plan]]
+"""Works out a change; runs again when another one was quicker."""
+
+
+def run(connection: Connection, flows: Iterable[str], body: Body[T]) -> T:
+    """Carry out a change as a whole or not at all."""
+    wanted = set(flows)
+    deadline = time.monotonic() + _GIVE_UP_SECONDS
+    attempt = _run_transaction if connection.transactional else _run_intent
+    with connection.translated():
+        while True:
+            try:
+                return attempt(connection, wanted, body)
+            except NeedFlows as more:
+                wanted |= more.uuids
+            except errors.BulkWriteError as exc:
+                if not _is_duplicate(exc) or time.monotonic() > deadline:
+                    raise
+                time.sleep(random.uniform(0.005, 0.05))
+            except _Busy as busy:
+                if time.monotonic() > deadline:
+                    raise QueueDatabaseAwayError(
+                        f"{connection.where}: a flow has been in use by another process for too long ({busy})"
+                    ) from None
+                time.sleep(random.uniform(0.005, 0.05))
+
+
+def _is_duplicate(exc: errors.BulkWriteError) -> bool:
+    """Whether somebody else inserted the same at the same time: looking again will show it."""
+    found = (exc.details or {}).get("writeErrors") or []
+    return bool(found) and all(error.get("code") == 11000 for error in found)
+
+
+# -- with transactions ---------------------------------------------------------------------------------------
+
+
+class _Transaction:
+    def __init__(self, connection: Connection, session: ClientSession, wanted: set[str]) -> None:
+        self._connection = connection
+        self._session = session
+        self.held = set(wanted)
+        self.flows: dict[str, Document] = {}
+        if wanted:
+            connection.announce("hold")
+            among = {"uuid": {"$in": sorted(wanted)}}
+            connection.flows.update_many(among, {"$inc": {"derived.rev": 1}}, session=session)
+            found = connection.flows.find(among, schema.FLOW_SUMMARY, session=session)
+            self.flows = {flow["uuid"]: flow for flow in found}
+
+    def session(self) -> ClientSession:
+        return self._session
+
+    def read(self, query: Document, projection: Document | None = None) -> list[Document]:
+        return list(self._connection.jobs.find(query, projection, session=self._session))
+
+
+def _run_transaction(connection: Connection, wanted: set[str], body: Body[T]) -> T:
+    def callback(session: ClientSession) -> tuple[T, bool]:
+        result, plan = body(_Transaction(connection, session, wanted))
+        _write_directly(connection, plan, session)
+        connection.announce("commit")
+        return result, plan.is_empty
+
+    with connection.client.start_session() as session:
+        done: tuple[T, bool] = session.with_transaction(
+            callback, write_concern=WriteConcern(w="majority", j=True)
+        )
+    result, empty = done
+    if not empty:
+        connection.bump()
+    return result
+
+
+def _write_directly(connection: Connection, plan: Plan, session: ClientSession) -> None:
+    if plan.new_flows:
+        connection.announce("insert flows")
+        connection.flows.insert_many(plan.new_flows, session=session)
+    operations = list(plans.job_operations(plan))
+    if operations:
+        connection.announce("jobs")
+        connection.jobs.bulk_write(operations, ordered=False, session=session)
+    if plan.new_jobs:
+        connection.announce("insert jobs")
+        connection.jobs.insert_many(plan.new_jobs, session=session)
+    operations = list(plans.flow_operations(plan, {}))
+    if operations:
+        connection.announce("flows")
+        connection.flows.bulk_write(operations, session=session)
+
+
+# -- without -------------------------------------------------------------------------------------------------
+
+
+class _Intent:
+    """A unit on a server without transactions."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.id = ObjectId()
+        self.held: set[str] = set()
+        self.flows: dict[str, Document] = {}
+        self._inserted = False
+        self._began = time.monotonic()
+
+    def session(self) -> None:
+        return None
+
+    def read(self, query: Document, projection: Document | None = None) -> list[Document]:
+        return list(self._connection.jobs.find(query, projection))
+
+    def hold(self, wanted: set[str]) -> None:
+        """Mark the flows as held; waits for others."""
+        connection = self._connection
+        missing, pause = sorted(wanted - self.held), 0.002
+        stamp = self.stamp()
+        while missing:
+            connection.announce("hold")
+            among = {"uuid": {"$in": missing}}
+            connection.flows.update_many({**among, schema.TXN: None}, {"$set": {schema.TXN: stamp}})
+            found = list(connection.flows.find(among, schema.FLOW_SUMMARY))
+            others = []
+            for flow in found:
+                holder = (flow.get("derived") or {}).get("txn") or {}
+                if holder.get("id") == self.id:
+                    self.flows[flow["uuid"]] = flow
+                else:
+                    others.append((flow["uuid"], holder))
+            missing = [uuid for uuid, _ in others]
+            if missing and not self._persuade([holder for _, holder in others]):
+                if time.monotonic() > self._began + _HOLD_SECONDS:
+                    raise _Busy(", ".join(missing[:3]))
+                time.sleep(pause * random.uniform(0.5, 1.5))
+                pause = min(pause * 1.5, 0.03)
+        self.held |= wanted
+        self._began = time.monotonic()
+
+    def stamp(self) -> Document:
+        """Who holds."""
+        return {"id": self.id, **self._connection.identity, "at": self._connection.clock()}
+
+    def _persuade(self, holders: Sequence[Document]) -> bool:
+        """Bring units of dead processes to their end; whether there was one."""
+        dead = {holder["id"] for holder in holders if holder and is_abandoned(self._connection, holder)}
+        for txn in dead:
+            settle(self._connection, txn)
+        return bool(dead) or not all(holders)
+
+    def commit(self, plan: Plan) -> None:
+        """Insert what is new, invisible; then the intent; then do what it says."""
+        connection = self._connection
+        self._insert_invisible(plan)
+        if time.monotonic() > self._began + _PATIENCE_SECONDS / 2:
+            self._renew()
+        self._complete_flows(plan)
+        first, *others = plan.pack()
+        for part in others:
+            connection.announce("part of the intent")
+            connection.intents.insert_one({"of": self.id, "operations": part})
+        connection.announce("intent")
+        try:
+            connection.intents.insert_one({"_id": self.id, **self._intent(plan, first, len(others))})
+        except errors.DuplicateKeyError:  # it took so long that somebody else gave it up
+            raise _Busy("given up") from None
+        carry_out(connection, self.id, plan, new=bool(plan.new_jobs or plan.new_flows), parts=bool(others))
+
+    def _intent(self, plan: Plan, operations: bytes, parts: int) -> Document:
+        new = bool(plan.new_jobs or plan.new_flows)
+        return {"operations": operations, "parts": parts, "new": new, **self._connection.identity}
+
+    def _renew(self) -> None:
+        """The holder's time begins anew (an insertion of very many jobs takes long)."""
+        self._connection.announce("hold on")
+        self._connection.flows.update_many(
+            {"derived.txn.id": self.id}, {"$set": {"derived.txn.at": self._connection.clock()}}
+        )
+
+    def _complete_flows(self, plan: Plan) -> None:
+        """Every flow that is held gets a last operation, which lets it go."""
+        known = {item["uuid"] for item in plan.flows if "pull" not in item}
+        for uuid in self.flows:
+            if uuid not in known:
+                plan.flows.append({"uuid": uuid, "update": {"$unset": {schema.TXN: ""}}})
+
+    def _insert_invisible(self, plan: Plan) -> None:
+        connection = self._connection
+        self._inserted = bool(plan.new_flows or plan.new_jobs)
+        if plan.new_flows:
+            stamp = self.stamp()
+            connection.announce("insert flows")
+            connection.flows.insert_many([_hidden(flow, self.id, txn=stamp) for flow in plan.new_flows])
+        if plan.new_jobs:
+            connection.announce("insert jobs")
+            connection.jobs.insert_many([_hidden(job, self.id) for job in plan.new_jobs], ordered=False)
+
+    def abandon(self) -> None:
+        """Let go of everything; nothing was committed."""
+        if self._inserted:
+            settle(self._connection, self.id, mark=False)
+        elif self.flows:
+            self._connection.announce("let go")
+            self._connection.flows.update_many({"derived.txn.id": self.id}, {"$unset": {schema.TXN: ""}})
+
+
+def _hidden(document: Document, incoming: ObjectId, **derived: Any) -> Document:
+    kept = {**document["derived"], "incoming": incoming, "state": document["state"], **derived}
+    return {**document, "state": schema.INCOMING, "derived": kept}
+
+
+def _run_intent(connection: Connection, wanted: set[str], body: Body[T]) -> T:
+    unit = _Intent(connection)
+    committing = False
+    try:
+        unit.hold(wanted)
+        result, plan = body(unit)
+        committing = True
+        if plan.is_empty:
+            unit.abandon()
+        else:
+            unit.commit(plan)
+    except (NeedFlows, _Busy):
+        unit.abandon()
+        raise
+    except errors.PyMongoError as exc:
+        _after_failure(connection, unit, committing=committing, failure=exc)
+        raise
+    except BaseException:
+        unit.abandon()
+        raise
+    return result
+
+
+def _after_failure(
+    connection: Connection, unit: _Intent, *, committing: bool, failure: errors.PyMongoError
+) -> None:
+    """Bring the unit to an end if the server still answers; else whoever comes next does."""
+    try:
+        if committing:
+            settle(connection, unit.id)
+        elif unit.held or not isinstance(failure, errors.ConnectionFailure):
+            unit.abandon()
+    except errors.PyMongoError:
+        connection.unfinished.add(unit.id)
+
+
+# -- to the end of what others began -------------------------------------------------------------------------
+
+
+def carry_out(connection: Connection, txn: ObjectId, plan: Plan, *, new: bool, parts: bool) -> None:
+    """Do what an intent says, let the flows go, and remove the intent. May be repeated."""
+    operations = list(plans.job_operations(plan))
+    if operations:
+        connection.announce("jobs")
+        connection.jobs.bulk_write(operations, ordered=False)
+    if new:
+        _reveal(connection, txn)
+    operations = list(plans.flow_operations(plan, {"derived.txn.id": txn}))
+    if operations:
+        connection.announce("flows")
+        connection.flows.bulk_write(operations)
+    connection.bump()
+    connection.announce("done")
+    if parts:
+        connection.intents.delete_many({"of": txn})
+    connection.intents.delete_one({"_id": txn})
+
+
+def _reveal(connection: Connection, txn: ObjectId) -> None:
+    """What was inserted invisible becomes visible."""
+    for collection, extra in ((connection.jobs, []), (connection.flows, [schema.TXN])):
+        connection.announce("reveal")
+        collection.update_many(
+            {"derived.incoming": txn},
+            [
+                {"$set": {"state": "$derived.state"}},
+                {"$unset": ["derived.incoming", "derived.state", *extra]},
+            ],
+        )
+
+
+def settle(connection: Connection, txn: ObjectId, *, mark: bool = True) -> None:
+    """Bring a unit to its end: forward if it is committed, else back (then it cannot commit any more).
+
+    ``mark=False``: by its owner, who knows that it is not and will not be committed.
+    """
+    if mark:
+        try:
+            connection.announce("give up")
+            connection.intents.insert_one({"_id": txn, "given_up": connection.clock()})
+        except errors.DuplicateKeyError:
+            intent = connection.intents.find_one({"_id": txn})
+            if intent is None:
+                return
+            if "operations" in intent:
+                _go_forward(connection, intent)
+                return
+    connection.announce("undo")
+    connection.jobs.delete_many({"derived.incoming": txn})
+    connection.flows.delete_many({"derived.incoming": txn})
+    connection.flows.update_many({"derived.txn.id": txn}, {"$unset": {schema.TXN: ""}})
+
+
+def _go_forward(connection: Connection, intent: Document) -> None:
+    parts = [part["operations"] for part in connection.intents.find({"of": intent["_id"]})]
+    if len(parts) < intent["parts"]:  # they are removed first, when everything is done
+        connection.intents.delete_one({"_id": intent["_id"]})
+        return
+    plan = Plan.unpack([*parts, intent["operations"]])
+    carry_out(connection, intent["_id"], plan, new=intent["new"], parts=bool(parts))
+
+
+def is_abandoned(connection: Connection, holder: Document) -> bool:
+    """Whether the process of a unit has died, as far as can be seen from here."""
+    if holder["id"] in connection.unfinished:
+        return True
+    if holder.get("host") == connection.identity["host"] and not _is_alive(holder["pid"]):
+        return True
+    first = _first_seen.setdefault((holder["id"], holder.get("at")), time.monotonic())
+    return time.monotonic() - first > _PATIENCE_SECONDS
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def sweep(connection: Connection) -> None:
+    """Look for units that were left behind and bring them to their end."""
+    if connection.transactional:
+        return
+    for txn in list(connection.unfinished):
+        settle(connection, txn)
+        connection.unfinished.discard(txn)
+    _first_seen_trim()
+    held = connection.flows.find({"derived.txn.id": {"$gt": ObjectId("0" * 24)}}, {schema.TXN: 1})
+    left: dict[Any, Document] = {flow["derived"]["txn"]["id"]: flow["derived"]["txn"] for flow in held}
+    for intent in connection.intents.find(
+        {"operations": {"$exists": True}, "of": None}, {"host": 1, "pid": 1}
+    ):
+        left.setdefault(intent["_id"], {**intent, "id": intent["_id"]})
+    for txn, holder in left.items():
+        if is_abandoned(connection, holder):
+            settle(connection, txn)
+
+
+def sweep_garbage(connection: Connection) -> None:
+    """Remove what nobody can come back to: invisible documents without a unit, old tombstones."""
+    past = connection.clock() - _FORGOTTEN
+    for collection in (connection.jobs, connection.flows):
+        for txn in collection.distinct("derived.incoming"):
+            if txn is not None and txn.generation_time.replace(tzinfo=None) < past:
+                settle(connection, txn)
+    connection.intents.delete_many({"given_up": {"$lt": past - timedelta(days=1)}})
+
+
+def _first_seen_trim() -> None:
+    while len(_first_seen) > 1000:
+        _first_seen.pop(next(iter(_first_seen)))
