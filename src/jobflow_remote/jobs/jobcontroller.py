@@ -118,6 +118,8 @@ class JobController:
     @property
     def db(self) -> Any:
         """The MongoDB database, where the queue is in one."""
+        if "collections" in self.queue.capabilities:
+            return self.jobs.database
         raise self._no_collection("db")
 
     @property
@@ -143,6 +145,9 @@ class JobController:
         CapabilityMissingError
             If the queue is in another database.
         """
+        if "collections" in self.queue.capabilities:
+            name = "auxiliary" if collection is DbCollection.AUX else collection.value
+            return getattr(self.queue, name)
         raise self._no_collection(collection.value)
 
     def _no_collection(self, name: str) -> CapabilityMissingError:

@@ -18,7 +18,12 @@ _OF_STORES = (
     "lu_field", "kwargs",
 )  # fmt: skip
 """Known to maggma, and without a meaning for a queue database."""
-_DEFAULTS = {"serverSelectionTimeoutMS": 10_000, "connectTimeoutMS": 10_000, "appname": "jobflow-remote"}
+_DEFAULTS = {
+    "serverSelectionTimeoutMS": 10_000,
+    "connectTimeoutMS": 10_000,
+    "socketTimeoutMS": 60_000,
+    "appname": "jobflow-remote",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,6 +171,7 @@ class _Intent:
         self.id = ObjectId()
         self.held: set[str] = set()
         self.flows: dict[str, Document] = {}
+        self.committed = False
         self._inserted = False
         self._began = time.monotonic()
 
@@ -233,6 +234,7 @@ class _Intent:
             connection.intents.insert_one({"_id": self.id, **self._intent(plan, first, len(others))})
         except errors.DuplicateKeyError:  # it took so long that somebody else gave it up
             raise _Busy("given up") from None
+        self.committed = True
         carry_out(connection, self.id, plan, new=bool(plan.new_jobs or plan.new_flows), parts=bool(others))
 
     def _intent(self, plan: Plan, operations: bytes, parts: int) -> Document:
@@ -264,13 +266,14 @@ class _Intent:
             connection.announce("insert jobs")
             connection.jobs.insert_many([_hidden(job, self.id) for job in plan.new_jobs], ordered=False)
 
-    def abandon(self) -> None:
+    def abandon(self) -> bool:
         """Let go of everything; nothing was committed."""
         if self._inserted:
-            settle(self._connection, self.id, mark=False)
-        elif self.flows:
+            return settle(self._connection, self.id, mark=False)
+        if self.flows:
             self._connection.announce("let go")
             self._connection.flows.update_many({"derived.txn.id": self.id}, {"$unset": {schema.TXN: ""}})
+        return False
 
 
 def _hidden(document: Document, incoming: ObjectId, **derived: Any) -> Document:
@@ -280,38 +283,36 @@ def _hidden(document: Document, incoming: ObjectId, **derived: Any) -> Document:
 
 def _run_intent(connection: Connection, wanted: set[str], body: Body[T]) -> T:
     unit = _Intent(connection)
-    committing = False
     try:
         unit.hold(wanted)
         result, plan = body(unit)
-        committing = True
         if plan.is_empty:
             unit.abandon()
-        else:
-            unit.commit(plan)
-    except (NeedFlows, _Busy):
-        unit.abandon()
-        raise
-    except errors.PyMongoError as exc:
-        _after_failure(connection, unit, committing=committing, failure=exc)
+            return result
+    except errors.PyMongoError:
+        _try(connection, unit, unit.abandon)
         raise
     except BaseException:
         unit.abandon()
         raise
+    try:
+        unit.commit(plan)
+    except _Busy:
+        unit.abandon()
+        raise
+    except errors.PyMongoError:
+        if not _try(connection, unit, lambda: settle(connection, unit.id)) and not unit.committed:
+            raise
     return result
 
 
-def _after_failure(
-    connection: Connection, unit: _Intent, *, committing: bool, failure: errors.PyMongoError
-) -> None:
-    """Bring the unit to an end if the server still answers; else whoever comes next does."""
+def _try(connection: Connection, unit: _Intent, end: Callable[[], bool]) -> bool:
+    """Bring a unit that failed to its end if the server answers by now; else whoever comes next does."""
     try:
-        if committing:
-            settle(connection, unit.id)
-        elif unit.held or not isinstance(failure, errors.ConnectionFailure):
-            unit.abandon()
+        return end()
     except errors.PyMongoError:
         connection.unfinished.add(unit.id)
+        return False
 
 
 # -- to the end of what others began -------------------------------------------------------------------------
@@ -349,10 +350,10 @@ def _reveal(connection: Connection, txn: ObjectId) -> None:
         )
 
 
-def settle(connection: Connection, txn: ObjectId, *, mark: bool = True) -> None:
+def settle(connection: Connection, txn: ObjectId, *, mark: bool = True) -> bool:
     """Bring a unit to its end: forward if it is committed, else back (then it cannot commit any more).
 
-    ``mark=False``: by its owner, who knows that it is not and will not be committed.
+    ``mark=False``: by its owner, who knows that it is not and will not be committed. Returns whether it went forward.
     """
     if mark:
         try:
@@ -361,14 +362,15 @@ def settle(connection: Connection, txn: ObjectId, *, mark: bool = True) -> None:
         except errors.DuplicateKeyError:
             intent = connection.intents.find_one({"_id": txn})
             if intent is None:
-                return
+                return True
             if "operations" in intent:
                 _go_forward(connection, intent)
-                return
+                return True
     connection.announce("undo")
     connection.jobs.delete_many({"derived.incoming": txn})
     connection.flows.delete_many({"derived.incoming": txn})
     connection.flows.update_many({"derived.txn.id": txn}, {"$unset": {schema.TXN: ""}})
+    return False
 
 
 def _go_forward(connection: Connection, intent: Document) -> None:
@@ -405,8 +407,8 @@ def sweep(connection: Connection) -> None:
     if connection.transactional:
         return
     for txn in list(connection.unfinished):
-        settle(connection, txn)
-        connection.unfinished.discard(txn)
+        if _try_to_settle(connection, txn):
+            connection.unfinished.discard(txn)
     _first_seen_trim()
     held = connection.flows.find({"derived.txn.id": {"$gt": ObjectId("0" * 24)}}, {schema.TXN: 1})
     left: dict[Any, Document] = {flow["derived"]["txn"]["id"]: flow["derived"]["txn"] for flow in held}
@@ -416,7 +418,16 @@ def sweep(connection: Connection) -> None:
         left.setdefault(intent["_id"], {**intent, "id": intent["_id"]})
     for txn, holder in left.items():
         if is_abandoned(connection, holder):
-            settle(connection, txn)
+            _try_to_settle(connection, txn)
+
+
+def _try_to_settle(connection: Connection, txn: ObjectId) -> bool:
+    """Settle; one that the server refuses must not keep anybody from opening the database."""
+    try:
+        settle(connection, txn)
+    except errors.OperationFailure:
+        return False
+    return True
 
 
 def sweep_garbage(connection: Connection) -> None:
