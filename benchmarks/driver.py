@@ -51,6 +51,12 @@ def run(shape: str, size: str, timeout: str = "600") -> dict[str, Any]:
     return {"seconds": time.perf_counter() - started, "done": done, "of": int(size), "db_ids": db_ids}
 
 
+def scripts(*db_ids: str) -> dict[str, Any]:
+    """Seconds that the scripts of jobs which have run take by hand, one after the other."""
+    controller = JobController.from_project_name()
+    return {"seconds": [run_by_hand(controller, db_id) for db_id in db_ids]}
+
+
 def _wait(controller: Any, db_ids: list[str], started: float, timeout: float) -> int:
     """Wait until all jobs are COMPLETED or the time is over; returns how many are."""
     while True:
@@ -97,7 +103,12 @@ def run_by_hand(controller: Any, db_id: str) -> float:
 
 def main() -> None:
     """Run one command."""
-    commands: dict[str, Callable[..., dict[str, Any]]] = {"submit": submit, "run": run, "latency": latency}
+    commands: dict[str, Callable[..., dict[str, Any]]] = {
+        "submit": submit,
+        "run": run,
+        "scripts": scripts,
+        "latency": latency,
+    }
     print(json.dumps(commands[sys.argv[1]](*sys.argv[2:])))
 
 
