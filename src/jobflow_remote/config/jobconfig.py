@@ -72,7 +72,6 @@ def _plain(exec_config: str | dict[str, Any] | ExecutionConfig) -> str | dict[st
     return exec_config.model_dump(mode="json", exclude_none=True)
 
 
-
 def load_job_store(project: str | None = None) -> JobStore:
     """The JobStore of a project, not connected."""
     from jobflow_remote.config.manager import ConfigManager

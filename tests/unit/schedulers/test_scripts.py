@@ -68,7 +68,9 @@ def test_the_shell_takes_its_keywords_and_those_of_qresources() -> None:
     theirs = scheduler.render_header(name="n", run_dir="/r", resources=resources)
     assert theirs.splitlines() == ["# job: theirs", "exec > '/out file'"]
     with pytest.raises(SchedulerError, match="no resource 'nodes'"):
-        scheduler.render_header(name="n", run_dir="/r", resources=QResources(nodes=2, processes_per_node=2).as_dict())
+        scheduler.render_header(
+            name="n", run_dir="/r", resources=QResources(nodes=2, processes_per_node=2).as_dict()
+        )
 
 
 def test_an_unknown_resource_names_the_nearest_one() -> None:

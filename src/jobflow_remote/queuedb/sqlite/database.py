@@ -18,11 +18,11 @@ from jobflow_remote.model import clock as wall
 from jobflow_remote.model.records import Document, JobRecord, NewFlow, RunnerSession
 from jobflow_remote.model.selection import Filter
 from jobflow_remote.model.states import JobState
+from jobflow_remote.queuedb.filesystem import find_filesystem, is_network
 from jobflow_remote.queuedb.port import WHOLE, QueueDatabase, Share, Sort
 from jobflow_remote.queuedb.sqlite import hostpin, reading, sessions
 from jobflow_remote.queuedb.sqlite.codec import decode, encode
 from jobflow_remote.queuedb.sqlite.connection import Connections, FileOptions, Hook
-from jobflow_remote.queuedb.filesystem import find_filesystem, is_network
 from jobflow_remote.queuedb.sqlite.reading import FLOW_TABLE, JOB_TABLE, Page
 
 if TYPE_CHECKING:
