@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -49,6 +50,7 @@ _REFERENCE_MAX_JOBS = 10
 
 def main() -> int:
     """Parse the options and do what they say."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leave no runner behind
     options = _parse(sys.argv[1:])
     wanted = options.only.split(",") if options.only else list(TOPICS)
     unknown = sorted(set(wanted) - set(TOPICS))

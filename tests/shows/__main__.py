@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from importlib import import_module
 
@@ -10,6 +11,7 @@ PARTS = {"main-job": "tests.shows.main_job"}
 
 def main() -> int:
     """Run a part; its options are its own (``--help``)."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leave no runner behind
     words = sys.argv[1:]
     if not words or words[0] not in PARTS:
         print(f"python -m tests.shows PART [OPTIONS]; parts: {', '.join(PARTS)}", file=sys.stderr)
