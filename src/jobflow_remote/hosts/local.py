@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from jobflow_remote.errors import HostError, HostUnreachableError
-from jobflow_remote.hosts.port import CommandResult, Host
+from jobflow_remote.hosts.port import CommandResult, FileInfo, Host
 from jobflow_remote.layout import IN_FILENAME
 
 _WEATHER = {
@@ -38,6 +38,10 @@ class LocalHost(Host):
     """The machine on which the runner runs."""
 
     files_are_local = True
+
+    @property
+    def name(self) -> str:
+        return "this machine"
 
     def __init__(self) -> None:
         self._watched: dict[str, int] = {}
@@ -67,22 +71,23 @@ class LocalHost(Host):
             process.returncode if process.returncode is not None else -1,
         )
 
-    async def put_many(self, files: Mapping[str, bytes], *, replace_in: Sequence[str] = ()) -> None:
+    async def put_many(self, files: Mapping[str, bytes | Path], *, replace_in: Sequence[str] = ()) -> None:
         await asyncio.to_thread(_put_many, files, replace_in)
+
+    async def get_many(self, files: Mapping[str, Path]) -> frozenset[str]:
+        return await asyncio.to_thread(_get_many, files)
 
     async def read_tail(self, path: str, max_bytes: int) -> str | None:
         return await asyncio.to_thread(read_tail, path, max_bytes)
 
-    async def list_folder(self, path: str) -> list[str] | None:
-        try:
-            return sorted(await asyncio.to_thread(os.listdir, path))
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise _host_error(error, "list") from error
+    async def list_folder(self, path: str, *, deep: bool = False) -> list[FileInfo] | None:
+        return await asyncio.to_thread(_list_folder, path, deep)
 
-    async def remove_run_folder(self, path: str) -> bool:
-        return await asyncio.to_thread(_remove_run_folder, path)
+    async def remove_run_folders(self, paths: Sequence[str]) -> frozenset[str]:
+        return await asyncio.to_thread(lambda: frozenset(path for path in paths if _remove_run_folder(path)))
+
+    async def remove_files(self, paths: Sequence[str]) -> frozenset[str]:
+        return await asyncio.to_thread(lambda: frozenset(path for path in paths if _remove_file(path)))
 
     def watch(self, process_ids: Sequence[str], ended: Callable[[str], None]) -> bool:
         if not hasattr(os, "pidfd_open"):
@@ -119,19 +124,72 @@ class LocalHost(Host):
             self._forget(process_id)
 
 
-def _put_many(files: Mapping[str, bytes], replace_in: Sequence[str]) -> None:
+def _put_many(files: Mapping[str, bytes | Path], replace_in: Sequence[str]) -> None:
     try:
         for path in replace_in:
             Path(path).unlink(missing_ok=True)
-        for folder in {os.path.dirname(path) for path in files}:
-            os.makedirs(folder, exist_ok=True)
         for path, content in files.items():
-            temporary = f"{path}.part{os.getpid()}"
-            with open(temporary, "wb") as file:
-                file.write(content)
-            os.replace(temporary, path)
+            _write_whole(path, content)
     except OSError as error:
         raise _host_error(error, "write") from error
+
+
+def _write_whole(path: str, content: bytes | Path) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    temporary = f"{path}.part{os.getpid()}"
+    with open(temporary, "wb") as file:
+        if isinstance(content, bytes):
+            file.write(content)
+        else:
+            with content.open("rb") as source:
+                shutil.copyfileobj(source, file)
+    os.replace(temporary, path)
+
+
+def _get_many(files: Mapping[str, Path]) -> frozenset[str]:
+    missing = set()
+    try:
+        for path, target in files.items():
+            if Path(path).is_file():
+                _write_whole(str(target), Path(path))
+            else:
+                missing.add(path)
+    except OSError as error:
+        raise _host_error(error, "copy") from error
+    return frozenset(missing)
+
+
+def _list_folder(path: str, deep: bool) -> list[FileInfo] | None:
+    found = []
+    try:
+        for folder, folders, files in os.walk(path, onerror=_raise):
+            for name in (*folders, *files):
+                full = os.path.join(folder, name)
+                stat = os.lstat(full)
+                is_folder = name in folders
+                size = 0 if is_folder else stat.st_size
+                found.append(FileInfo(os.path.relpath(full, path), size, stat.st_mtime, is_folder))
+            if not deep:
+                break
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise _host_error(error, "list") from error
+    return sorted(found, key=lambda info: info.name)
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _remove_file(path: str) -> bool:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise _host_error(error, "remove") from error
+    return True
 
 
 def read_tail(path: str, max_bytes: int) -> str | None:

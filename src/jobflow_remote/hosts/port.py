@@ -7,9 +7,11 @@ waits), and :class:`~jobflow_remote.errors.HostError` when this one thing did no
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +23,29 @@ class CommandResult:
     exit_code: int
 
 
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """One name in a folder."""
+
+    name: str
+    """Relative to the folder that was listed."""
+    size: int
+    """Bytes; 0 for folders."""
+    modified: float
+    """Seconds since 1970, by the clock of the host."""
+    is_folder: bool = False
+
+
 class Host(ABC):
     """A place where jobs run."""
 
     files_are_local: bool = False
     """Whether the files of this host can be read as files of this machine (nothing needs to be downloaded)."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What people call it: ``this machine``, or ``user@host:port``; without secrets."""
 
     @abstractmethod
     async def run(
@@ -39,11 +59,25 @@ class Host(ABC):
             After ``timeout_seconds``; the command and its children have been ended then.
         """
 
-    @abstractmethod
-    async def put_many(self, files: Mapping[str, bytes], *, replace_in: Sequence[str] = ()) -> None:
-        """Write files (path → content), making folders as needed; each file appears as a whole.
+    async def run_many(
+        self, commands: Sequence[str], *, timeout_seconds: float | None = None
+    ) -> list[CommandResult]:
+        """Run independent commands, at the same time as far as the host allows; answers in the order given."""
+        return await asyncio.gather(*(self.run(c, timeout_seconds=timeout_seconds) for c in commands))
 
-        ``replace_in``: files to remove first, missing ones are fine.
+    @abstractmethod
+    async def put_many(self, files: Mapping[str, bytes | Path], *, replace_in: Sequence[str] = ()) -> None:
+        """Write files (path → content, or a file of this machine), making folders as needed, in one transfer.
+
+        Each file appears as a whole. ``replace_in``: files to remove first, missing ones are fine. Files of this
+        machine are streamed: memory does not grow with their size.
+        """
+
+    @abstractmethod
+    async def get_many(self, files: Mapping[str, Path]) -> frozenset[str]:
+        """Copy files (path → file of this machine) in one transfer; returns the paths that do not exist.
+
+        Folders of this machine are made as needed; each file appears as a whole, streamed.
         """
 
     @abstractmethod
@@ -51,12 +85,19 @@ class Host(ABC):
         """The last ``max_bytes`` of a text file, undecodable bytes replaced; None if there is no such file."""
 
     @abstractmethod
-    async def list_folder(self, path: str) -> list[str] | None:
-        """Names in a folder, sorted; None if there is no such folder."""
+    async def list_folder(self, path: str, *, deep: bool = False) -> list[FileInfo] | None:
+        """What is in a folder (``deep``: and in the folders below), sorted by name; None if there is no such folder."""
 
     @abstractmethod
-    async def remove_run_folder(self, path: str) -> bool:
-        """Remove a job's folder with all it contains; refused (False) unless it holds a job's input file."""
+    async def remove_run_folders(self, paths: Sequence[str]) -> frozenset[str]:
+        """Remove jobs' folders with all they contain; returns those that were removed.
+
+        A folder is left alone unless it holds a job's input file and its name is that of a run folder.
+        """
+
+    @abstractmethod
+    async def remove_files(self, paths: Sequence[str]) -> frozenset[str]:
+        """Remove files (no folders); returns those that existed."""
 
     @abstractmethod
     async def close(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from jobflow_remote.config.base import ExecutionConfig
@@ -40,7 +41,7 @@ class SubmitStep(Step):
 
     async def run(self, records: list[JobRecord]) -> list[Outcome]:
         outcomes: list[Outcome] = []
-        scripts: dict[str, bytes] = {}
+        scripts: dict[str, bytes | Path] = {}
         ready: list[JobRecord] = []
         for record in records:
             try:
@@ -54,7 +55,7 @@ class SubmitStep(Step):
             outcomes += await self._submit(ready, scripts)
         return outcomes
 
-    async def _submit(self, records: list[JobRecord], scripts: dict[str, bytes]) -> list[Outcome]:
+    async def _submit(self, records: list[JobRecord], scripts: dict[str, bytes | Path]) -> list[Outcome]:
         host, scheduler = self.context.host, self.context.scheduler
         await host.put_many(scripts)
         jobs = [host_job(record) for record in records]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from jobflow_remote.engine.outcome import Advance, Failed, Outcome
 from jobflow_remote.engine.steps.port import Step
@@ -23,8 +24,9 @@ class UploadStep(Step):
 
     async def run(self, records: list[JobRecord]) -> list[Outcome]:
         outcomes: list[Outcome] = []
-        files: dict[str, bytes] = {}
+        files: dict[str, bytes | Path] = {}
         leftovers: list[str] = []
+        cleared: list[str] = []
         for record in records:
             run_dir = run_folder(str(self.context.config.work_dir), record.uuid, record.index)
             try:
@@ -32,7 +34,7 @@ class UploadStep(Step):
                     "outputs", self._input, record
                 )
                 if record.remote["prerun_cleanup"]:
-                    await self.context.host.remove_run_folder(run_dir)
+                    cleared.append(run_dir)
             except Exception as error:
                 if failure_of(error) is Failure.WEATHER:
                     raise
@@ -41,6 +43,8 @@ class UploadStep(Step):
             leftovers += [os.path.join(run_dir, name) for name in (OUT_FILENAME, store_filename())]
             fields = {"run_dir": run_dir, "remote.prerun_cleanup": False}
             outcomes.append(Advance(record, "upload", JobState.UPLOADED, fields))
+        if cleared:
+            await self.context.host.remove_run_folders(cleared)
         await self.context.host.put_many(files, replace_in=leftovers)
         return outcomes
 
