@@ -89,7 +89,7 @@ def test_processes_may_make_the_file_at_the_same_time(path: Path) -> None:
 def test_the_backup_is_private_too_and_can_be_opened(stage: Stage, tmp_path: Path) -> None:
     flow = stage.insert({"a": [], "b": ["a"]})
     target = tmp_path / "copies" / "one.db"
-    assert stage.database.backup(target) == {"jobs": 2, "flows": 1, "jf_auxiliary": 1}
+    assert stage.database.backup(target) == {"jobs": 2, "flows": 1, "batches": 0, "jf_auxiliary": 1}
     assert mode_of(target) == 0o600
     assert [file.name for file in target.parent.iterdir()] == ["one.db"]
     with closing(SQLiteQueueDatabase(target)) as copy:
@@ -113,7 +113,7 @@ def test_a_backup_that_cannot_be_written_says_so(stage: Stage, tmp_path: Path) -
 def test_settings_of_the_file(database: SQLiteQueueDatabase, path: Path) -> None:
     with raw(path) as opened:
         assert opened.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert opened.execute("PRAGMA user_version").fetchone() == (1,)
+        assert opened.execute("PRAGMA user_version").fetchone() == (2,)
     with database._connections.writing() as writer:
         assert writer.execute("PRAGMA synchronous").fetchone() == (1,)
         assert writer.execute("PRAGMA busy_timeout").fetchone() == (30000,)
@@ -166,6 +166,22 @@ def test_the_file_of_a_newer_release_is_refused(database: SQLiteQueueDatabase, p
         opened.execute("PRAGMA user_version=99")
     with pytest.raises(QueueDatabaseError, match=r"newer release.*99"):
         SQLiteQueueDatabase(path)
+
+
+def test_a_file_of_the_first_format_is_brought_up_to_date(stage: Stage, path: Path) -> None:
+    stage.insert({"a": [], "b": ["a"]})
+    before = stage.database.find_jobs({}, with_inputs=True)
+    stage.database.close()
+    with raw(path) as opened:
+        opened.execute("DROP TABLE batches")
+        opened.execute("PRAGMA user_version=1")
+    with closing(SQLiteQueueDatabase(path)) as database:
+        assert database.find_jobs({}, with_inputs=True) == before
+        assert list(database.dump("batches")) == []
+        assert database.load("batches", [{"batch_uid": "b", "batch_state": "RUNNING", "worker": "w"}]) == 1
+        assert database.check_integrity() == []
+    with raw(path) as opened:
+        assert opened.execute("PRAGMA user_version").fetchone() == (2,)
 
 
 # -- weather -------------------------------------------------------------------------------------------------------

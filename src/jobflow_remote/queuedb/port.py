@@ -16,7 +16,7 @@ An instance may be used from several threads; it may not be carried over a fork.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -287,6 +287,42 @@ class QueueDatabase(ABC):
     @abstractmethod
     def set_auxiliary(self, key: str, value: Any) -> None:
         """Write an auxiliary document."""
+
+    # -- the whole database ----------------------------------------------------------------------------------
+
+    @abstractmethod
+    def dump(self, collection: str, *, after: Any = None) -> Iterator[Document]:
+        """All documents of a collection, complete, in the order of their key, with bounded memory.
+
+        ``collection``: ``jobs`` (by ``db_number``), ``flows`` (by ``uuid``), ``batches`` (by ``batch_uid``),
+        ``jf_auxiliary`` (as ``{"key": …, "value": …}``, with ``next_id``). ``after``: only those whose key is above.
+        Of a flow, fields that follow from its jobs are left out
+        (:data:`~jobflow_remote.queuedb.moving.FLOW_DERIVED`). The runner session is no document of any of them. What
+        others write meanwhile may be in or not.
+        """
+
+    @abstractmethod
+    def load(self, collection: str, documents: Iterable[Document]) -> int:
+        """Put documents of :meth:`dump` in; returns how many were new or different. Meant for batches.
+
+        Every field comes back from :meth:`dump` as it was given, ``db_id``, ``claim`` and moments included; nothing
+        follows from it before :meth:`finish_load`. A document with a key that is there takes the other one's place; the
+        same one again changes nothing. ``next_id`` is never lowered.
+
+        Raises
+        ------
+        QueueDatabaseError
+            If a document lacks what every document has, cannot be stored, or collides with another one. Nothing of
+            the batch (SQLite) or no more than other documents of the batch (MongoDB) has been stored.
+        """
+
+    @abstractmethod
+    def finish_load(self) -> None:
+        """Work out from the documents whatever the adapter keeps beside them. After it, the database is like any.
+
+        To be called after the last :meth:`load`, while nobody else writes; may be repeated. States are left as they
+        are, also those of flows.
+        """
 
     @abstractmethod
     def check_integrity(self) -> list[str]:

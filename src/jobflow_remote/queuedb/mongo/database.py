@@ -123,13 +123,16 @@ class MongoQueueDatabase(QueueDatabase):
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
+        self._check_usable()
+        with self._connection.translated():
+            yield self._connection
+
+    def _check_usable(self) -> None:
         if not self._connection.usable:
             raise QueueDatabaseError(
                 f"{self._connection.where} was written by an older release of jobflow-remote and can only be read",
                 hint="bring it up to date with `jf admin upgrade`",
             )
-        with self._connection.translated():
-            yield self._connection
 
     # -- flows in --------------------------------------------------------------------------------------------
 
@@ -279,14 +282,30 @@ class MongoQueueDatabase(QueueDatabase):
     def set_auxiliary(self, key: str, value: Any) -> None:
         if key in _HIDDEN:
             raise ValueError(f"{key} is kept by the database itself")
-        named, content = {key: {"$exists": True}}, {key: value}
-        if key == "versions" and isinstance(value, Mapping) and _VERSION in value:
-            named, content = {_VERSION: {"$exists": True}}, dict(value)
+        from jobflow_remote.queuedb.mongo import transfer
+
         with self._writing() as connection:
             connection.announce("auxiliary")
-            update = {"$set": content, "$setOnInsert": {"_id": key}}
-            connection.auxiliary.update_one(named, update, upsert=True)
+            transfer.put_auxiliary(connection, key, value)
             connection.bump()
+
+    def dump(self, collection: str, *, after: Any = None) -> Iterator[Document]:
+        from jobflow_remote.queuedb.mongo import transfer
+
+        self._check_usable()
+        return transfer.dump(self._connection, collection, after)
+
+    def load(self, collection: str, documents: Iterable[Document]) -> int:
+        from jobflow_remote.queuedb.mongo import transfer
+
+        with self._writing() as connection:
+            return transfer.load(connection, collection, documents)
+
+    def finish_load(self) -> None:
+        from jobflow_remote.queuedb.mongo import transfer
+
+        with self._writing() as connection:
+            transfer.finish_load(connection)
 
     def check_integrity(self) -> list[str]:
         from jobflow_remote.queuedb.mongo import admin

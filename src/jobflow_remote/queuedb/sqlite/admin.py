@@ -20,13 +20,13 @@ from jobflow_remote.queuedb.sqlite.edges import find_settlements, release, settl
 from jobflow_remote.queuedb.sqlite.ledger import Ledger, contribution
 from jobflow_remote.queuedb.sqlite.rows import COLUMN_NAMES, job_columns, share_hash
 
-_COUNTED = {"jobs": "jobs", "flows": "flows", "jf_auxiliary": "auxiliary"}
+_COUNTED = {"jobs": "jobs", "flows": "flows", "batches": "batches", "jf_auxiliary": "auxiliary"}
 """Collection → table."""
 
 
 def reset(connection: sqlite3.Connection) -> None:
     """Remove everything; ids start at 1 again."""
-    for table in ("jobs", "job_bodies", "edges", "flows", "session", "auxiliary"):
+    for table in ("jobs", "job_bodies", "edges", "flows", "batches", "session", "auxiliary"):
         connection.execute(f"DELETE FROM {table}")
     connection.execute("INSERT INTO auxiliary VALUES ('next_id', '1')")
 

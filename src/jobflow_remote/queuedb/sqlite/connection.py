@@ -21,7 +21,7 @@ from pathlib import Path
 
 from jobflow_remote.errors import JobflowRemoteError, QueueDatabaseAwayError, QueueDatabaseError
 from jobflow_remote.queuedb.filters import SQLITE_REGEX
-from jobflow_remote.queuedb.sqlite.schema import SCHEMA_VERSION, TABLES
+from jobflow_remote.queuedb.sqlite.schema import SCHEMA_VERSION, STEPS
 
 Hook = Callable[[str], None]
 """Called with each statement of the writing connection before it runs (tests kill the process there)."""
@@ -157,12 +157,13 @@ class Connections:
         connection.execute(f"PRAGMA journal_mode={self.options.journal_mode}").fetchone()
         with _transaction(connection, "BEGIN IMMEDIATE"):
             if not self._check_version(connection):  # nobody else was quicker
-                for statement in TABLES.split(";\n"):
+                version = connection.execute("PRAGMA user_version").fetchone()[0]
+                for statement in ";\n".join(STEPS[version]).split(";\n"):
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
     def _check_version(self, connection: sqlite3.Connection) -> bool:
-        """Whether the tables are there.
+        """Whether the tables are there, and as this release has them.
 
         Raises
         ------
@@ -178,7 +179,7 @@ class Connections:
                 f"(its format is {version}, this release knows {SCHEMA_VERSION})",
                 hint="use that release, or name another file in queue.store.path",
             )
-        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        if version == 0 and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             raise QueueDatabaseError(
                 f"{self.path} is an SQLite file, but not a queue database",
                 hint="name another file in queue.store.path",

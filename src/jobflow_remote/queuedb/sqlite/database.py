@@ -6,7 +6,7 @@ What only writing needs is imported when it is first used: listings start withou
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -273,6 +273,23 @@ class SQLiteQueueDatabase(QueueDatabase):
             raise ValueError(f"{key} is kept by the database itself")
         with self._writing() as connection:
             connection.execute("INSERT OR REPLACE INTO auxiliary VALUES (?, ?)", (key, encode(value)))
+
+    def dump(self, collection: str, *, after: Any = None) -> Iterator[Document]:
+        from jobflow_remote.queuedb.sqlite import transfer
+
+        return transfer.dump(self._reading, collection, after)
+
+    def load(self, collection: str, documents: Iterable[Document]) -> int:
+        from jobflow_remote.queuedb.sqlite import transfer
+
+        with self._writing() as connection:
+            return transfer.load(connection, collection, documents)
+
+    def finish_load(self) -> None:
+        from jobflow_remote.queuedb.sqlite import transfer
+
+        with self._writing() as connection:
+            transfer.finish_load(connection)
 
     def check_integrity(self) -> list[str]:
         from jobflow_remote.queuedb.sqlite import admin

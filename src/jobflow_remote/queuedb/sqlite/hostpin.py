@@ -13,7 +13,7 @@ from jobflow_remote.errors import ConfigError
 from jobflow_remote.queuedb.filters.sql import to_milliseconds
 from jobflow_remote.queuedb.sqlite.codec import decode, encode
 
-_KEY = "embedded_host"
+KEY = "embedded_host"
 FRESH_SECONDS = 120.0
 _RENEW_SECONDS = 30.0
 
@@ -26,7 +26,7 @@ def _hostname() -> str:
 
 def read_pin(connection: sqlite3.Connection) -> tuple[str, int] | None:
     """Which host used the database last, and when (in milliseconds)."""
-    row = connection.execute("SELECT value FROM auxiliary WHERE key = ?", (_KEY,)).fetchone()
+    row = connection.execute("SELECT value FROM auxiliary WHERE key = ?", (KEY,)).fetchone()
     pin = decode(row[0]) if row else None
     return (pin["hostname"], pin["seen"]) if pin else None
 
@@ -58,4 +58,4 @@ def is_stale(connection: sqlite3.Connection, now: datetime, *, hostname: str | N
 def write_pin(connection: sqlite3.Connection, now: datetime, *, hostname: str | None = None) -> None:
     """Remember this host (inside a write transaction)."""
     value = encode({"hostname": hostname or _hostname(), "seen": to_milliseconds(now)})
-    connection.execute("INSERT OR REPLACE INTO auxiliary VALUES (?, ?)", (_KEY, value))
+    connection.execute("INSERT OR REPLACE INTO auxiliary VALUES (?, ?)", (KEY, value))

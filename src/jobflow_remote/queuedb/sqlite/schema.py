@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from jobflow_remote.queuedb.filters import Column, Mapped
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 JOB_COLUMNS: dict[str, Column] = {
     "db_number": Column("db_number", "number"),
@@ -106,3 +106,16 @@ CREATE INDEX flows_name ON flows(name);
 CREATE INDEX flows_number ON flows(db_number);
 INSERT INTO auxiliary VALUES ('next_id', '1');
 """
+
+_BATCHES = """
+CREATE TABLE batches (
+    pk INTEGER PRIMARY KEY,
+    batch_uid NOT NULL, process_id, batch_state NOT NULL, worker NOT NULL,
+    head TEXT NOT NULL
+);
+CREATE UNIQUE INDEX batches_uid ON batches(batch_uid);
+CREATE INDEX batches_worker ON batches(worker, batch_state);
+"""
+
+STEPS = {0: (TABLES, _BATCHES), 1: (_BATCHES,)}
+"""Version of a file → what brings it to the present one (0: it is new)."""

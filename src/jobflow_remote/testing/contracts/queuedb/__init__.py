@@ -24,6 +24,7 @@ from jobflow_remote.testing.contracts.queuedb.applying import ConsequenceContrac
 from jobflow_remote.testing.contracts.queuedb.crashes import CrashContract
 from jobflow_remote.testing.contracts.queuedb.documents import Opener, SetClock, Stage
 from jobflow_remote.testing.contracts.queuedb.life import AdministrationContract, InsertionContract
+from jobflow_remote.testing.contracts.queuedb.moving import MovingContract
 from jobflow_remote.testing.contracts.queuedb.reading import FlowReadingContract, ReadingContract, populate
 from jobflow_remote.testing.contracts.queuedb.sessions import ClaimContract, DueContract, SessionContract
 
@@ -41,6 +42,7 @@ class QueueDatabaseContract(
     ReadingContract,
     FlowReadingContract,
     CrashContract,
+    MovingContract,
 ):
     """What every adapter of :class:`~jobflow_remote.queuedb.port.QueueDatabase` must do."""
 
