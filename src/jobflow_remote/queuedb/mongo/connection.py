@@ -10,55 +10,21 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
+from bson.codec_options import CodecOptions
 from pymongo import MongoClient, ReadPreference, WriteConcern, errors
 from pymongo.collection import Collection
 from pymongo.database import Database
 
-from jobflow_remote.errors import (
-    ConfigError,
-    JobflowRemoteError,
-    QueueDatabaseAwayError,
-    QueueDatabaseError,
-)
+from jobflow_remote.errors import QueueDatabaseError
 from jobflow_remote.queuedb.mongo import schema
+from jobflow_remote.queuedb.mongo.clients import open_client
 from jobflow_remote.queuedb.mongo.options import Server
+from jobflow_remote.queuedb.mongo.trouble import translate
 
 Hook = Callable[[str], None]
 """Called before each write (tests kill the process there)."""
 
-_AUTHENTICATION = (13, 18)
-_TOO_LONG = 290
-"""A transaction took longer than the server permits."""
 _COUNTER = {"next_id": {"$exists": True}}
-
-
-def translate(exc: Exception, where: str) -> JobflowRemoteError:
-    """What an error of the driver or the server means to people."""
-    code = getattr(exc, "code", None)
-    if code in _AUTHENTICATION:
-        return QueueDatabaseError(
-            f"{where} refused the login or what was asked: {_words(exc)}",
-            hint="check username, password and auth_source in queue.store, and what the user may do",
-        )
-    if isinstance(exc, errors.ConfigurationError | errors.InvalidURI):
-        return ConfigError(f"queue.store cannot be used: {exc}", hint="see the options of MongoStore")
-    transient = isinstance(exc, errors.PyMongoError) and exc.has_error_label("TransientTransactionError")
-    if transient or isinstance(
-        exc,
-        errors.ConnectionFailure
-        | errors.WTimeoutError
-        | errors.ExecutionTimeout
-        | errors.WaitQueueTimeoutError,
-    ):
-        return QueueDatabaseAwayError(
-            f"{where} does not answer: {_words(exc)}", hint="it will be tried again; is the server running?"
-        )
-    hint = "raise transactionLifetimeLimitSeconds of the server" if code == _TOO_LONG else None
-    return QueueDatabaseError(f"{where} refused a statement: {_words(exc)}", hint=hint)
-
-
-def _words(exc: Exception) -> str:
-    return str(exc).split(", full error")[0].split(", Timeout:")[0]
 
 
 def process_identity() -> dict[str, Any]:
@@ -83,16 +49,19 @@ class Connection:
         self.usable = True
         """False: a database of an older release, which can be read only."""
         self._hook = hook
-        self._tunnel: Any = None
         self._counting = threading.Lock()
         self._own_changes = 0
         self._seen_changes: int | None = None
+        self._handle = open_client(server)
+        self.client: MongoClient[Any] = self._handle.client
         with self.translated():
-            self.client: MongoClient[Any] = self._connect()
             self.transactional = self._find_out()
         concern = WriteConcern(w="majority", j=True)
         self.database: Database[Any] = self.client.get_database(
-            server.names.database, write_concern=concern, read_preference=ReadPreference.PRIMARY
+            server.names.database,
+            codec_options=CodecOptions(),  # ours, whatever mongoclient_kwargs say of time zones and the like
+            write_concern=concern,
+            read_preference=ReadPreference.PRIMARY,
         )
         names = server.names
         self.jobs: Collection[Any] = self.database[names.jobs]
@@ -100,29 +69,6 @@ class Connection:
         self.auxiliary: Collection[Any] = self.database[names.auxiliary]
         self.batches: Collection[Any] = self.database[names.batches]
         self.intents: Collection[Any] = self.database[names.intents]
-
-    def _connect(self) -> MongoClient[Any]:
-        server = self.server
-        options = {**server.credentials, **server.client_options}
-        if server.ssh_tunnel is not None:
-            host, port = self._open_tunnel(server.ssh_tunnel)
-            return MongoClient(host, port, directConnection=True, **options)
-        if server.uri:
-            return MongoClient(server.uri, **options)
-        return MongoClient(server.host, server.port, **options)
-
-    def _open_tunnel(self, description: Any) -> tuple[str, int]:
-        from maggma.stores.ssh_tunnel import SSHTunnel
-
-        try:
-            self._tunnel = SSHTunnel.from_dict(description) if isinstance(description, dict) else description
-            self._tunnel.start()
-        except (TypeError, ValueError) as exc:
-            raise ConfigError(f"queue.store.ssh_tunnel cannot be used: {exc}") from exc
-        except Exception as exc:
-            raise QueueDatabaseAwayError(f"the SSH tunnel to {self.where} did not open: {exc}") from exc
-        host, port = self._tunnel.local_address
-        return str(host), int(port)
 
     def _find_out(self) -> bool:
         """Whether the server has transactions (replica set or sharded cluster)."""
@@ -134,12 +80,8 @@ class Connection:
         return "setName" in hello or hello.get("msg") == "isdbgrid"
 
     def close(self) -> None:
-        """Close the client; may be called twice."""
-        client = getattr(self, "client", None)
-        if client is not None:
-            client.close()
-        if self._tunnel is not None:
-            self._tunnel.stop()
+        """Give the client back; may be called twice."""
+        self._handle.close()
 
     @contextmanager
     def translated(self) -> Iterator[None]:
@@ -147,7 +89,7 @@ class Connection:
         try:
             yield
         except errors.PyMongoError as exc:
-            raise translate(exc, self.where) from exc
+            raise translate(exc, self.server) from exc
         except OverflowError as exc:
             raise QueueDatabaseError(f"MongoDB cannot hold integers beyond 64 bits: {exc}") from exc
 

@@ -17,6 +17,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar
 
@@ -127,20 +128,55 @@ class _Transaction:
 
 
 def _run_transaction(connection: Connection, wanted: set[str], body: Body[T]) -> T:
-    def callback(session: ClientSession) -> tuple[T, bool]:
-        result, plan = body(_Transaction(connection, session, wanted))
-        _write_directly(connection, plan, session)
-        connection.announce("commit")
-        return result, plan.is_empty
+    """Begins again when another one was quicker or the primary has changed, but not when nobody answers.
 
+    The driver's own ``with_transaction`` would go on for two minutes then, and whoever wants to stop waits for it.
+    """
+    deadline, pause = time.monotonic() + _GIVE_UP_SECONDS, 0.005
     with connection.client.start_session() as session:
-        done: tuple[T, bool] = session.with_transaction(
-            callback, write_concern=WriteConcern(w="majority", j=True)
-        )
-    result, empty = done
-    if not empty:
-        connection.bump()
+        while True:
+            session.start_transaction(write_concern=WriteConcern(w="majority", j=True))
+            try:
+                result, plan = body(_Transaction(connection, session, wanted))
+                _write_directly(connection, plan, session)
+                connection.announce("commit")
+            except BaseException as exc:
+                session.abort_transaction()
+                if not _may_begin_again(exc, deadline):
+                    raise
+            else:
+                if _commit(session, deadline):
+                    break
+            time.sleep(pause * random.random())
+            pause = min(pause * 1.5, 0.3)
+    if not plan.is_empty:
+        with suppress(errors.PyMongoError):  # it is done: whoever is not told finds it out
+            connection.bump()
     return result
+
+
+def _may_begin_again(exc: BaseException, deadline: float) -> bool:
+    return (
+        isinstance(exc, errors.PyMongoError)
+        and exc.has_error_label("TransientTransactionError")
+        and not isinstance(exc, errors.ServerSelectionTimeoutError)
+        and time.monotonic() < deadline
+    )
+
+
+def _commit(session: ClientSession, deadline: float) -> bool:
+    """Commit; False: the server has undone everything, and one may begin again."""
+    while True:
+        try:
+            session.commit_transaction()
+            return True
+        except errors.PyMongoError as exc:
+            if isinstance(exc, errors.ServerSelectionTimeoutError) or time.monotonic() > deadline:
+                raise
+            if exc.has_error_label("TransientTransactionError"):
+                return False
+            if not exc.has_error_label("UnknownTransactionCommitResult"):
+                raise
 
 
 def _write_directly(connection: Connection, plan: Plan, session: ClientSession) -> None:
