@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from jobflow_remote.config.workers import WorkerBase
+from jobflow_remote.engine.polling import StatusDesk
 from jobflow_remote.hosts.port import Host
+from jobflow_remote.layout import run_folder
 from jobflow_remote.model.records import JobRecord
 from jobflow_remote.schedulers.port import HostJob, Scheduler
 from jobflow_remote.services.opened import Services
@@ -29,6 +33,8 @@ class RunnerContext:
     token: str
     wake: Callable[[str, str | None], None] = lambda step, worker: None
     """Wake the lanes of a step (of one worker) in this process."""
+    desk: StatusDesk = field(default_factory=StatusDesk)
+    """Where workers on the same host ask their scheduler together."""
     _threads: dict[str, ThreadPoolExecutor] = field(default_factory=dict)
 
     async def in_thread(self, name: str, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -69,6 +75,13 @@ class WorkerContext:
     def scheduler(self) -> Scheduler:
         """How its jobs are run."""
         return self.runner.services.scheduler(self.name)
+
+    def results_folder(self, record: JobRecord) -> Path:
+        """Where this machine has the files that a job left behind, once they are here."""
+        if self.config.is_local:
+            return Path(record.run_dir or "")
+        downloads = os.path.join(self.runner.services.project.tmp_dir, "download")
+        return Path(run_folder(downloads, record.uuid, record.index))
 
     @property
     def max_running(self) -> int | None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from jobflow_remote.engine.context import RunnerContext
+from jobflow_remote.engine.health import Health
 from jobflow_remote.engine.outcome import Advance, Failed, Finish, Outcome
 from jobflow_remote.engine.steps.port import Step
 from jobflow_remote.errors import Failure, JobflowRemoteError, SessionLostError
@@ -56,6 +57,7 @@ class Lane:
     def __init__(self, step: Step, runner: RunnerContext, options: LaneOptions) -> None:
         self.step, self.runner, self.options = step, runner, options
         self.weather: Weather | None = None
+        self._health = Health(runner, worker=step.worker, step=step.name)
         self._woken = asyncio.Event()
         self._woken.set()
         self._stopping = asyncio.Event()
@@ -80,7 +82,7 @@ class Lane:
             self._woken.clear()
             try:
                 busy = await self.turn()
-                self._clear_up()
+                await self._clear_up()
                 if not busy:
                     await _wait(self._woken, await self._pause_seconds())
             except SessionLostError:
@@ -119,6 +121,7 @@ class Lane:
         if refused:
             await self.step.undo(refused)
         self._wake_others(outcomes, results)
+        await self.step.after([o for o, result in zip(outcomes, results, strict=True) if result.applied])
         return len(outcomes) - len(refused)
 
     def _change_set(self, outcome: Outcome) -> ChangeSet:
@@ -173,13 +176,16 @@ class Lane:
             expected = failure_of(error) is Failure.WEATHER
             logger.warning("%s waits: %s", self.name, why, exc_info=None if expected else error)
         weather = self.weather
+        weather.why = why
+        await self._health.is_down(why, next_try_seconds=weather.pause_seconds)
         await _wait(self._stopping, weather.pause_seconds)
         weather.pause_seconds = min(_LONGEST_PAUSE_SECONDS, weather.pause_seconds * 2)
 
-    def _clear_up(self) -> None:
+    async def _clear_up(self) -> None:
         if self.weather is not None:
             logger.warning("%s goes on after %.0f s", self.name, time.monotonic() - self.weather.since)
             self.weather = None
+            await self._health.is_up()
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

@@ -252,3 +252,8 @@ class RunnerSession:
     def is_live(self, now: datetime) -> bool:
         """Whether the lease has not ended."""
         return now < self.expires_on
+
+
+def health_key(worker: str, step: str) -> str:
+    """Auxiliary document that says since when and why a step of a worker cannot work, and the next try."""
+    return f"worker_health/{worker}/{step}"

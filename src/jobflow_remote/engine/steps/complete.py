@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +41,15 @@ class CompleteStep(Step):
                 outcomes.append(Failed(record, error, self._tails(record)))
         return outcomes
 
+    async def after(self, outcomes: Sequence[Outcome]) -> None:
+        """Remove the downloads of jobs that are through."""
+        if self.context.config.is_local or not self.runner.services.project.runner.delete_tmp_folder:
+            return
+        folders = [self.context.results_folder(o.record) for o in outcomes if isinstance(o, Finish)]
+        await self.runner.in_thread("outputs", _remove_folders, folders)
+
     def _complete(self, record: JobRecord) -> Outcome:
-        folder = Path(record.run_dir or "")
+        folder = self.context.results_folder(record)
         result = jobfiles.read_result(folder, attempt=record.attempt)
         if result is None:
             raise _killed(record, folder)
@@ -56,11 +65,16 @@ class CompleteStep(Step):
         return Finish(record, change)
 
     def _tails(self, record: JobRecord) -> dict[str, Any]:
-        folder = Path(record.run_dir or "")
+        folder = self.context.results_folder(record)
         return {
             "remote.queue_out": read_tail(str(folder / QUEUE_OUT_FILENAME), _TAIL_BYTES),
             "remote.queue_err": read_tail(str(folder / QUEUE_ERR_FILENAME), _TAIL_BYTES),
         }
+
+
+def _remove_folders(folders: Sequence[Path]) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def describe_exit(exit_code: int | None, reason: str | None) -> str:
@@ -81,7 +95,7 @@ def _killed(record: JobRecord, folder: Path) -> JobKilledError:
     how = describe_exit(record.remote.get("exit_code"), record.remote.get("reason"))
     lines = [f"the job left no result: {how}"]
     if not folder.is_dir():
-        lines.append(f"its folder {folder} is gone")
+        lines.append(f"its folder {record.run_dir} is gone, or empty")
     tail = (read_tail(str(folder / QUEUE_ERR_FILENAME), 2000) or "").strip().splitlines()[-10:]
     if tail:
         lines += [f"last lines of {QUEUE_ERR_FILENAME}:", *(f"  {line}" for line in tail)]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from jobflow_remote.config.workers import host_key
 from jobflow_remote.engine.context import WorkerContext, host_job
 from jobflow_remote.engine.outcome import Advance, Outcome
+from jobflow_remote.engine.polling import Pace
 from jobflow_remote.engine.steps.port import Step
 from jobflow_remote.model.clock import utcnow
 from jobflow_remote.model.records import JobRecord
@@ -16,7 +18,6 @@ from jobflow_remote.schedulers.port import HostJobState, HostJobStatus
 
 _SOON = timedelta(milliseconds=50)
 """A process that was started a moment ago shows itself within this time."""
-_UNWATCHED = timedelta(seconds=1)
 
 
 class PollStep(Step):
@@ -30,6 +31,8 @@ class PollStep(Step):
     def __init__(self, context: WorkerContext, share: Share = WHOLE) -> None:
         super().__init__(context, share)
         self._next: datetime | None = None
+        self._known: set[tuple[str, str]] = set()
+        self._pace = Pace(self.runner.services.project.runner.delay_check_run_status)
 
     async def next_retry(self) -> datetime | None:
         return self._next
@@ -39,19 +42,31 @@ class PollStep(Step):
         return await super().take()
 
     async def run(self, records: list[JobRecord]) -> list[Outcome]:
-        jobs = [host_job(record) for record in records]
-        scheduler, host = self.context.scheduler, self.context.host
-        answer = await host.run(
-            scheduler.render_status(jobs), timeout_seconds=self.context.config.timeout_execute
+        statuses = await self.runner.desk.ask(
+            self.context.host,
+            self.context.scheduler,
+            [host_job(record) for record in records],
+            timeout_seconds=self.context.config.timeout_execute,
+            invite=self._invite,
         )
-        statuses = scheduler.parse_status(answer, jobs)
         outcomes = [
             outcome
             for record, status in zip(records, statuses, strict=True)
             if (outcome := self._outcome(record, status)) is not None
         ]
+        known = {(record.uuid, record.attempt or "") for record in records}
+        self._pace.saw(movement=bool(outcomes) or bool(known - self._known))
+        self._known = known
         self._plan_next(records, statuses)
         return outcomes
+
+    def _invite(self) -> None:
+        """Workers on the same host may ask in the same breath."""
+        services = self.runner.services
+        here = host_key(self.context.config)
+        for name, worker in services.project.workers.items():
+            if name != self.worker and not worker.is_local and host_key(worker) == here:
+                self.runner.wake(self.name, name)
 
     def _outcome(self, record: JobRecord, status: HostJobStatus) -> Outcome | None:
         fields: dict[str, Any] = {"remote.queue_state": status.queue_state or status.state.value.upper()}
@@ -66,25 +81,27 @@ class PollStep(Step):
                 "remote.reason": status.reason,
                 "end_time": utcnow(),
             }
+            if self.context.config.delay_download:
+                delay = timedelta(seconds=self.context.config.delay_download)
+                fields["remote.retry_time_limit"] = utcnow() + delay
             return Advance(record, "leave_queue", to, fields)
         return None
 
     def _plan_next(self, records: list[JobRecord], statuses: list[HostJobStatus]) -> None:
-        running = [
-            status.process_id or record.process_id
+        scheduler, host = self.context.scheduler, self.context.host
+        open_ones = [
+            (status.state, status.process_id or record.process_id)
             for record, status in zip(records, statuses, strict=True)
-            if status.state is HostJobState.RUNNING
+            if status.state is not HostJobState.ENDED
         ]
-        watched = self.context.scheduler.can_watch and self.context.host.watch(
-            [p for p in running if p], self._ended
-        )
-        if (
-            any(status.state is HostJobState.QUEUED for status in statuses)
-            and self.context.scheduler.can_watch
-        ):
+        if not open_ones:
+            return
+        running = [p for state, p in open_ones if p and state is HostJobState.RUNNING]
+        watched = scheduler.can_watch and host.watch(running, self._ended)
+        if not watched:
+            self._next = utcnow() + timedelta(seconds=self._pace.seconds)
+        elif len(running) < len(open_ones):
             self._next = utcnow() + _SOON
-        elif running and not watched:
-            self._next = utcnow() + _UNWATCHED
 
     def _ended(self, process_id: str) -> None:
         self.runner.wake(self.name, self.worker)

@@ -65,3 +65,7 @@ class Step(ABC):
     async def undo(self, refused: Sequence[Outcome]) -> None:
         """Take back the effect on jobs that were changed meanwhile (a person was quicker)."""
         return
+
+    async def after(self, applied: Sequence[Outcome]) -> None:
+        """Clear up once the outcomes are in the queue database."""
+        return

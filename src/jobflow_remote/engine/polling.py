@@ -1,0 +1,85 @@
+"""One question to a scheduler for all workers that share it, and how often to ask.
+
+A worker that wants to know joins the question that is about to be asked on its host; who asks first invites the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+
+from jobflow_remote.hosts.port import Host
+from jobflow_remote.schedulers.port import HostJob, HostJobStatus, Scheduler
+
+_JOIN_SECONDS = 0.05
+_QUICKEST_SECONDS, _SLOWER_BY = 1.0, 1.5
+
+
+@dataclass
+class _Question:
+    """Jobs to ask about, and the answer to come."""
+
+    jobs: list[HostJob] = field(default_factory=list)
+    answer: asyncio.Task[list[HostJobStatus]] | None = None
+
+
+class StatusDesk:
+    """Asks each scheduler of each host one question at a time."""
+
+    def __init__(self) -> None:
+        self._open: dict[Hashable, _Question] = {}
+        self._invited: dict[Hashable, float] = {}
+
+    async def ask(
+        self,
+        host: Host,
+        scheduler: Scheduler,
+        jobs: Sequence[HostJob],
+        *,
+        timeout_seconds: float,
+        invite: Callable[[], None],
+    ) -> list[HostJobStatus]:
+        """Where ``jobs`` are. ``invite`` is called when a question is opened that others may join."""
+        key = (id(host), scheduler.query_key)
+        question = self._open.get(key)
+        opened = question is None
+        if question is None:
+            question = self._open[key] = _Question()
+        start = len(question.jobs)
+        question.jobs += jobs
+        if opened:
+            question.answer = asyncio.create_task(self._answer(key, host, scheduler, timeout_seconds))
+            self._invite(key, invite)
+        assert question.answer is not None
+        statuses = await asyncio.shield(question.answer)
+        return statuses[start : start + len(jobs)]
+
+    def _invite(self, key: Hashable, invite: Callable[[], None]) -> None:
+        now = time.monotonic()
+        if (
+            now - self._invited.get(key, -_QUICKEST_SECONDS) >= _QUICKEST_SECONDS
+        ):  # guests who come late invite nobody
+            self._invited[key] = now
+            invite()
+
+    async def _answer(
+        self, key: Hashable, host: Host, scheduler: Scheduler, timeout_seconds: float
+    ) -> list[HostJobStatus]:
+        await asyncio.sleep(_JOIN_SECONDS)
+        jobs = self._open.pop(key).jobs
+        said = await host.run(scheduler.render_status(jobs), timeout_seconds=timeout_seconds)
+        return scheduler.parse_status(said, jobs)
+
+
+class Pace:
+    """Quick while things move, slower and slower while nothing does."""
+
+    def __init__(self, slowest_seconds: float) -> None:
+        self.slowest_seconds = slowest_seconds
+        self.seconds = _QUICKEST_SECONDS
+
+    def saw(self, *, movement: bool) -> None:
+        """Take notice of an answer."""
+        self.seconds = _QUICKEST_SECONDS if movement else min(self.seconds * _SLOWER_BY, self.slowest_seconds)
