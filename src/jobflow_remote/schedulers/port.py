@@ -6,7 +6,7 @@ Nothing here runs anything. Each command serves any number of jobs at once, so t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -25,10 +25,13 @@ class HostJob:
 
 @dataclass(frozen=True, slots=True)
 class SubmitAnswer:
-    """The scheduler's id of a job, or why it was refused."""
+    """The scheduler's id of a job, or why it has none."""
 
     process_id: str | None = None
     error: str | None = None
+    busy: bool = False
+    """Nobody's fault, and it will pass: ``error`` says what the job waits for. Nothing was submitted, or it will be
+    found out whether it was; asking again is right."""
 
 
 class HostJobState(StrEnum):
@@ -42,7 +45,11 @@ class HostJobState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HostJobStatus:
-    """Answer for one job. ``process_id`` is set where it differs from what was recorded at submission."""
+    """Answer for one job. ``process_id`` is set where it differs from what was recorded at submission.
+
+    ``queue_state`` is the scheduler's own word. ``reason`` says how the job came to its end, or, as long as it has not
+    ended, what it waits for.
+    """
 
     state: HostJobState
     exit_code: int | None = None
@@ -57,9 +64,16 @@ class Scheduler(ABC):
     can_watch: bool = False
     """Whether ``process_id`` is a process of the host itself, so that the host may notice its end."""
 
+    @property
+    def query_key(self) -> Hashable:
+        """Schedulers of one host with equal keys can be asked about their jobs in one question."""
+        return type(self)
+
     @abstractmethod
-    def render_header(self, *, name: str, run_dir: str, resources: Mapping[str, Any]) -> str:
-        """Lines for the top of a submission script, after ``#!/bin/bash``.
+    def render_header(
+        self, *, name: str, run_dir: str, resources: Mapping[str, Any], attempt: str = ""
+    ) -> str:
+        """Lines for the top of the submission script of an attempt, after ``#!/bin/bash``.
 
         Raises
         ------
