@@ -65,12 +65,12 @@ def make_host(worker: WorkerBase) -> Host:
 
 def make_scheduler(worker: WorkerBase) -> Scheduler:
     """The scheduler that a worker's configuration names."""
-    if worker.scheduler_type != "shell" or worker.is_batch:
-        what = "batch workers" if worker.is_batch else f"scheduler {worker.scheduler_type!r}"
-        raise CapabilityMissingError(f"{what} cannot run jobs yet", hint=AVAILABLE)
-    from jobflow_remote.schedulers.shell import ShellScheduler
+    if worker.is_batch:
+        raise CapabilityMissingError("batch workers cannot run jobs yet", hint=AVAILABLE)
+    from jobflow_remote.schedulers.qtoolkit import make_scheduler as make
+    from jobflow_remote.schedulers.qtoolkit import options_of
 
-    return ShellScheduler()
+    return make(worker.scheduler_type, options_of(worker))
 
 
 def make_outputs(project: Project, name: str | None = None) -> OutputStore:

@@ -20,6 +20,11 @@ ADDITIONAL_STORE_STEM = "additional_store_"
 """Stem of the files with blobs, followed by the name of the additional store."""
 STARTED_PREFIX = ".jfremote_started."
 """Followed by the attempt: created exclusively by the process that runs the attempt; holds its pid and start time."""
+SUBMITTED_PREFIX = ".jfremote_submitted."
+"""Followed by the attempt: created exclusively by the command that hands the attempt to a batch system; holds host, pid,
+start time of that process and the time, and on a second line the id that the scheduler gave."""
+GONE_PREFIX = ".jfremote_gone."
+"""Followed by the attempt: when a batch system was first seen not to know it any more."""
 EXIT_PREFIX = ".jfremote_exit."
 """Followed by the attempt: exit code of the submission script (128 + n when killed by signal n)."""
 TAKEN_PREFIX = ".jfremote_taken."
@@ -33,6 +38,13 @@ def run_folder(work_dir: str, uuid: str, index: int) -> str:
     """Folder in which a job runs: ``<work_dir>/aa/bb/cc/<uuid>_<index>``, as in jobflow-remote 1.0.1."""
     flat = uuid.replace("-", "")
     return os.path.join(work_dir, flat[0:2], flat[2:4], flat[4:6], f"{uuid}_{index}")
+
+
+def is_run_folder(path: str) -> bool:
+    """Whether a path is one that :func:`run_folder` makes: nothing else may be removed with all it contains."""
+    uuid, _, index = os.path.basename(path).rpartition("_")
+    root = os.path.abspath(os.path.join(path, *[".."] * 4))
+    return bool(uuid) and index.isdigit() and run_folder(root, uuid, int(index)) == path
 
 
 def store_filename(store_name: str | None = None, extension: str = "json") -> str:

@@ -89,6 +89,8 @@ class WorkerBase(_Shown):
     """Most jobs (of a batch worker: pilots) in the scheduler at the same time.
 
     0 means no limit, except for batch workers."""
+    max_submitted_user_jobs: NonNegativeInt | None = None
+    """Most jobs of the user in the scheduler's queue, those submitted by hand included."""
     batch: BatchConfig | None = None
     """Makes it a batch worker."""
     scheduler_username: str | None = None
@@ -257,6 +259,10 @@ class BaseRemoteWorker(WorkerBase):
     """Whether that shell reads the profile of the user."""
     interactive_login: bool = False
     """The login asks questions (one-time passwords)."""
+    transport: Literal["asyncssh", "openssh"] = "asyncssh"
+    """``openssh``: use a session of the system's ``ssh`` that you, or ``jf worker login``, opened beforehand."""
+    host_keys: Literal["accept-new", "strict"] = "accept-new"
+    """Hosts that are not in ``known_hosts``: ``accept-new`` records them at the first login, ``strict`` refuses."""
 
     def get_connect_kwargs(self) -> dict[str, Any]:
         """Options of the SSH connection, with password, key and passphrase among them."""

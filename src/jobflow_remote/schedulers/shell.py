@@ -27,16 +27,17 @@ from jobflow_remote.schedulers.port import HostJob, HostJobState, HostJobStatus,
 _KEYWORDS = ("job_name", "qout_path", "qerr_path", "qverbatim")
 _QRESOURCES = {"output_filepath": "qout_path", "error_filepath": "qerr_path"}
 
-# start time of a process, as a word: from /proc where there is one (Linux), else from ps
-_START_TIME = r"""jf_start() { local x; if [ -d /proc/self ]; then
+START_TIME = r"""jf_start() { local x; if [ -d /proc/self ]; then
   { read -r x < "/proc/$1/stat"; } 2>/dev/null || return 1; x=${x##*) }; set -- $x; [ "$1" != Z ] && t=${20};
 else t=$(ps -o lstart= -p "$1" 2>/dev/null) || return 1; t=${t// /_}; fi; }
 """
+"""Bash: ``jf_start PID`` puts the start time of a process into ``t``, as a word: from /proc where there is one (Linux),
+else from ps. It fails if there is no such process."""
 
 # $1 run folder, $2 attempt. The job has a process group of its own, so that one which kills its group leaves the keeper
 # alone; what it left behind in that group is ended with it.
 _KEEPER = (
-    _START_TIME
+    START_TIME
     + rf"""cd "$1" || exit 98
 jf_start $$; set -C; {{ echo "$$ $t" > "{STARTED_PREFIX}$2"; }} 2>/dev/null || exit 97; set +C; set -m
 bash {SUBMIT_FILENAME} > {QUEUE_OUT_FILENAME} 2> {QUEUE_ERR_FILENAME} < /dev/null &
@@ -57,7 +58,7 @@ s() {{
 }}
 """
 
-_STATUS = f"""{_START_TIME}
+_STATUS = f"""{START_TIME}
 s() {{ p=
   if [ -e "$1/{STARTED_PREFIX}$2" ]; then
     read -r p s < "$1/{STARTED_PREFIX}$2"
@@ -74,7 +75,7 @@ s() {{ p=
 }}
 """
 
-_CANCEL = f"""{_START_TIME}
+_CANCEL = f"""{START_TIME}
 s() {{
   p=; [ -e "$1/{STARTED_PREFIX}$2" ] && read -r p s < "$1/{STARTED_PREFIX}$2"
   [ -n "$p" ] && jf_start "$p" && [ "$t" = "$s" ] && kill -TERM "$p" 2>/dev/null
@@ -95,7 +96,9 @@ class ShellScheduler(Scheduler):
 
     can_watch = True
 
-    def render_header(self, *, name: str, run_dir: str, resources: Mapping[str, Any]) -> str:
+    def render_header(
+        self, *, name: str, run_dir: str, resources: Mapping[str, Any], attempt: str = ""
+    ) -> str:
         resources = _own_keywords(resources)
         for key in resources:
             if key not in _KEYWORDS:

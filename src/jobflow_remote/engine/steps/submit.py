@@ -12,7 +12,7 @@ from jobflow_remote.config.base import ExecutionConfig
 from jobflow_remote.engine.context import host_job
 from jobflow_remote.engine.outcome import Advance, Failed, Outcome
 from jobflow_remote.engine.steps.port import Step
-from jobflow_remote.errors import ConfigError, SchedulerError
+from jobflow_remote.errors import ConfigError, SchedulerBusyError, SchedulerError
 from jobflow_remote.layout import SUBMIT_FILENAME
 from jobflow_remote.model import lifecycle
 from jobflow_remote.model.records import Document, JobRecord
@@ -63,7 +63,12 @@ class SubmitStep(Step):
             scheduler.render_submit(jobs), timeout_seconds=self.context.config.timeout_execute
         )
         outcomes: list[Outcome] = []
-        for record, result in zip(records, scheduler.parse_submit(answer, jobs), strict=True):
+        results = scheduler.parse_submit(answer, jobs)
+        if all(result.busy for result in results):
+            raise SchedulerBusyError(results[0].error or "the scheduler is busy")
+        for record, result in zip(records, results, strict=True):
+            if result.busy:  # it waits as it is, until the next turn
+                continue
             if result.process_id is None:
                 outcomes.append(Failed(record, SchedulerError(f"submission failed: {result.error}")))
             else:
@@ -93,7 +98,10 @@ class SubmitStep(Step):
         execution = self._exec_config(record)
         resources: Document = worker.resources or {} if record.resources is None else record.resources
         header = self.context.scheduler.render_header(
-            name=record.name, run_dir=record.run_dir or "", resources=resources
+            name=record.name,
+            run_dir=record.run_dir or "",
+            resources=resources,
+            attempt=record.attempt or "0",
         )
         return render_script(
             ScriptParts(
