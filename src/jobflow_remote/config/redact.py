@@ -22,7 +22,21 @@ def redact(value: Any, key: str = "") -> Any:
         return [redact(item, key) for item in value]
     if value is not None and is_secret(key):
         return HIDDEN
-    if isinstance(value, str) and "://" in value and "@" in value:
-        scheme, rest = value.split("://", 1)
-        return f"{scheme}://{HIDDEN}@{rest.rsplit('@', 1)[1]}"
-    return value
+    return _redact_uri(value) if isinstance(value, str) and "://" in value else value
+
+
+def _redact_uri(uri: str) -> str:
+    """A URI without login, and without what its options say that is nobody else's business."""
+    scheme, rest = uri.split("://", 1)
+    login, at, rest = rest.rpartition("@")
+    where, mark, options = rest.partition("?")
+    pairs = [pair.partition("=") for pair in options.split("&")]
+    shown = "&".join(
+        f"{key}={HIDDEN}" if equals and _is_private(key, item) else f"{key}{equals}{item}"
+        for key, equals, item in pairs
+    )
+    return f"{scheme}://{HIDDEN if at else login}{at}{where}{mark}{shown}"
+
+
+def _is_private(key: str, value: str) -> bool:
+    return is_secret(key) or (key.lower() == "authmechanismproperties" and is_secret(value))

@@ -7,15 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from jobflow_remote.config.redact import redact
 from jobflow_remote.errors import (
     ConfigError,
     JobflowRemoteError,
     NotFoundError,
     OutputStoreAwayError,
     OutputStoreError,
+    QueueDatabaseAwayError,
 )
 from jobflow_remote.execution.jobfields import stores_used
 from jobflow_remote.model.records import Document
+from jobflow_remote.outputs import mongostores
 
 if TYPE_CHECKING:
     from jobflow import JobStore
@@ -24,17 +27,12 @@ Blobs = Mapping[str, Sequence[Document]]
 """Blob documents by the name of the additional store that they belong to."""
 
 _AWAY = frozenset({
-    # pymongo
-    "ConnectionFailure", "AutoReconnect", "NetworkTimeout", "ServerSelectionTimeoutError", "NotPrimaryError",
-    "WaitQueueTimeoutError", "ExecutionTimeout",
     # botocore, urllib3, azure
     "EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "HTTPClientError", "ServiceRequestError",
-    # sshtunnel
-    "BaseSSHTunnelForwarderError",
+    # paramiko, as maggma's own tunnel uses it
+    "SSHException",
 })  # fmt: skip
 """Names of exceptions of clients that need not be installed, which say that a server does not answer."""
-_LOGIN_REFUSED = (13, 18)
-"""Codes of MongoDB for missing privileges and a failed login."""
 _AT_ONCE = 200
 """Number of jobs that one query names."""
 
@@ -63,7 +61,7 @@ def jobstore_from_spec(spec: Mapping[str, Any]) -> JobStore:
         made = (
             MontyDecoder().process_decoded(dict(spec))
             if "@class" in spec
-            else JobStore.from_dict_spec(dict(spec))
+            else JobStore.from_dict_spec(_with_tunnels(spec))
         )
     except KeyError as error:
         raise ConfigError(f"the jobstore has a type that no installed package defines: {error}") from error
@@ -75,6 +73,18 @@ def jobstore_from_spec(spec: Mapping[str, Any]) -> JobStore:
         f"the jobstore is described as a {spec.get('@class')}, which is not a JobStore or not installed",
         hint="Describe it by docs_store (and additional_stores), each with a type.",
     )
+
+
+def _with_tunnels(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The description with SSH tunnels in the form that jobflow expects, however they are written."""
+    adapted = dict(spec)
+    for key, value in spec.items():
+        if key == "ssh_tunnel" and isinstance(value, Mapping):
+            plain = {name: item for name, item in value.items() if not name.startswith("@")}
+            adapted[key] = {"type": "SSHTunnel", **plain}
+        elif isinstance(value, Mapping) and key != "mongoclient_kwargs":
+            adapted[key] = _with_tunnels(value)
+    return adapted
 
 
 class OutputStore:
@@ -99,7 +109,7 @@ class OutputStore:
         with self._opening:
             if not self._connected:
                 with self._translated():
-                    self._jobstore.connect()
+                    mongostores.connect(self._jobstore)
                 self._connected = True
         return self._jobstore
 
@@ -117,7 +127,10 @@ class OutputStore:
 
     def describe(self) -> str:
         """Where the outputs are, for messages."""
-        return str(self._jobstore.docs_store.name)
+        server = mongostores.server_of(self._jobstore.docs_store, "jobstore.docs_store")
+        if server is not None:
+            return f"{server.describe()}, collection {self._jobstore.docs_store.collection_name}"
+        return str(redact(str(self._jobstore.docs_store.name)))
 
     def missing_stores(self, job: Mapping[str, Any]) -> list[str]:
         """Additional stores that a serialised job puts results in and that are not defined."""
@@ -225,11 +238,26 @@ class OutputStore:
     def _translated(self, doing: str = "connecting") -> Iterator[None]:
         try:
             yield
+        except QueueDatabaseAwayError as error:  # from a tunnel that both may share
+            raise OutputStoreAwayError(error.message, hint=error.hint) from error
         except JobflowRemoteError:
             raise
         except Exception as error:
             kind = OutputStoreAwayError if _is_away(error) else OutputStoreError
-            raise kind(f"output store {self.describe()}, {doing}: {type(error).__name__}: {error}") from error
+            raise kind(f"output store {self.describe()}, {doing}: {self._words(error)}") from error
+
+    def _words(self, error: Exception) -> str:
+        """What went wrong, without secrets."""
+        if _is_of_mongo(error):
+            from jobflow_remote.queuedb.mongo import trouble
+
+            stores = [self._jobstore.docs_store, *self._jobstore.additional_stores.values()]
+            servers = [s for s in (mongostores.server_of(store, "jobstore") for store in stores) if s]
+            words = trouble.describe(error, servers[0]) if servers else str(error)
+            for server in servers:
+                words = server.hide_secrets(words)
+            return words
+        return f"{type(error).__name__}: {error}"
 
 
 def _without_id(document: Document) -> Document:
@@ -246,6 +274,12 @@ def _is_away(error: Exception) -> bool:
         return error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_ERROR
     if isinstance(error, OSError):
         return True
-    if getattr(error, "code", None) in _LOGIN_REFUSED and type(error).__name__ == "OperationFailure":
-        return True
+    if _is_of_mongo(error):
+        from jobflow_remote.queuedb.mongo import trouble
+
+        return trouble.is_away(error) or trouble.is_login_refused(error)
     return any(cls.__name__ in _AWAY for cls in type(error).__mro__)
+
+
+def _is_of_mongo(error: Exception) -> bool:
+    return type(error).__module__.split(".")[0] in ("pymongo", "gridfs")
