@@ -9,6 +9,7 @@ import typer
 from jobflow_remote.cli import types as t
 from jobflow_remote.cli.invocation import current
 from jobflow_remote.cli.jfr_typer import JFRTyper
+from jobflow_remote.cli.migrate import migrate
 from jobflow_remote.cli.output import confirm, print_message
 from jobflow_remote.control import admin as control
 
@@ -54,3 +55,6 @@ def reset(
             f"{control.today()}",
             style="gold1",
         )
+
+
+app.command("migrate")(migrate)

@@ -38,9 +38,6 @@ NEEDED: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Collection → fields without which a document cannot be put in."""
 
-INCOMING = "incoming"
-"""Key of the auxiliary document that says that the database is being filled; no runner may start meanwhile."""
-
 NEXT_ID = "next_id"
 OLDER_HINT = "restore it into a MongoDB database, and bring that up to date with `jf admin upgrade`"
 

@@ -33,6 +33,9 @@ if TYPE_CHECKING:  # listings load this module, and change nothing
 Sort = Sequence[tuple[str, int]]
 """Pairs of dotted field and 1 (ascending) or -1; ties are broken by ``db_number``, newest first."""
 
+INCOMING = "incoming"
+"""Key of the auxiliary document that says that the database is being filled; no runner starts meanwhile."""
+
 
 @dataclass(frozen=True, slots=True)
 class Share:

@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from jobflow_remote.errors import RunnerActiveError
+from jobflow_remote.errors import NotAllowedError, RunnerActiveError
 from jobflow_remote.model.records import Document, RunnerSession
-from jobflow_remote.queuedb.port import QueueDatabase
+from jobflow_remote.queuedb.port import INCOMING, QueueDatabase
 
 TOKEN_VARIABLE = "JFREMOTE_RUNNER_SESSION"
 """Environment variable by which the daemon hands its session to the processes that it starts."""
@@ -96,6 +96,12 @@ def open_session(
 
     A live lease that belongs to this very machine and folder is that of a runner that was killed, and is overridden.
     """
+    incoming = queue.get_auxiliary(INCOMING)
+    if incoming:
+        raise NotAllowedError(
+            f"{queue.describe()} is half filled, from {incoming.get('from')}",
+            hint="repeat `jf admin migrate` or `jf backup restore`, or empty it with `jf admin reset`",
+        )
     former = queue.get_session()
     dead = former is not None and all(
         former.owner.get(key) == owner[key] for key in ("hostname", "daemon_dir")
