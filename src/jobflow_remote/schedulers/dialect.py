@@ -15,7 +15,7 @@ from jobflow_remote.schedulers.port import HostJobState
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A job that the scheduler has in its queue."""
+    """A job that the scheduler has in its queue; ENDED if it can go no further there."""
 
     name: str
     state: HostJobState
@@ -86,8 +86,3 @@ class Dialect(ABC):
     @abstractmethod
     def parse_past(self, text: str) -> dict[str, list[Left]]:
         """What is known by id, out of what ``tell_past`` printed: the latest last."""
-
-
-def describe_signal(code: int | None) -> int | None:
-    """Exit code as a shell would say it: 128 + n for signal n."""
-    return code if code is None or code >= 0 else 128 - code

@@ -71,7 +71,7 @@ jf_room() {
   [ "$room" = any ] && return 0
   if [ "${room#of }" != "$room" ]; then
     room=${room#of }; local n
-    n=$(@COUNT@) 2>/dev/null || n=
+    n=$(set -o pipefail; @COUNT@) 2>/dev/null || n=
     case $n in ''|*[!0-9]*) away="the user's jobs in the queue could not be counted"; room="of $room"; return 1;; esac
     most=$room room=$((room - n))
   fi

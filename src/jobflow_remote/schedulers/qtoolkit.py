@@ -69,12 +69,18 @@ def _decode(spec: str | dict[str, Any]) -> Any:
 
 
 def _dialect(io: Any) -> Dialect:
+    from qtoolkit.io.pbs import PBSIO
+    from qtoolkit.io.sge import SGEIO
     from qtoolkit.io.slurm import SlurmIO
 
+    from jobflow_remote.schedulers.pbs import PbsDialect
+    from jobflow_remote.schedulers.sge import SgeDialect
     from jobflow_remote.schedulers.slurm import SlurmDialect
 
-    if isinstance(io, SlurmIO):
-        return SlurmDialect()
+    dialects: dict[Any, type[Dialect]] = {SlurmIO: SlurmDialect, SGEIO: SgeDialect, PBSIO: PbsDialect}
+    for kind, dialect in dialects.items():
+        if isinstance(io, kind):
+            return dialect()
     raise ConfigError(
         f"the scheduler {type(io).__name__} is none of those that jobflow-remote can ask about jobs",
         hint="derive it from SlurmIO, PBSIO or SGEIO of qtoolkit, whose commands it shares",
