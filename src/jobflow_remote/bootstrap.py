@@ -56,11 +56,13 @@ def services_of(project: Project) -> Services:
 
 def make_host(worker: WorkerBase) -> Host:
     """The host that a worker's configuration describes."""
-    if not worker.is_local:
-        raise CapabilityMissingError(f"workers of type {worker.type!r} cannot run jobs yet", hint=AVAILABLE)
-    from jobflow_remote.hosts.local import LocalHost
+    if worker.is_local:
+        from jobflow_remote.hosts.local import LocalHost
 
-    return LocalHost()
+        return LocalHost()
+    from jobflow_remote.hosts.pool import POOL
+
+    return POOL.host(worker)
 
 
 def make_scheduler(worker: WorkerBase) -> Scheduler:

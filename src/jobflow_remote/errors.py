@@ -104,6 +104,14 @@ class HostUnreachableError(HostError):
     failure = Failure.WEATHER
 
 
+class HostKeyError(HostUnreachableError):
+    """The host showed another key than the one on record, or one that nobody has accepted."""
+
+
+class LoginNeededError(HostUnreachableError):
+    """Somebody has to log in to the host first: it asks for a one-time password or a ticket."""
+
+
 class SchedulerError(JobflowRemoteError):
     """The scheduler refused something."""
 

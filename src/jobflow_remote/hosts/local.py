@@ -8,12 +8,13 @@ import errno
 import os
 import shutil
 import signal
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from jobflow_remote.errors import HostError, HostUnreachableError
 from jobflow_remote.hosts.port import CommandResult, FileInfo, Host
-from jobflow_remote.layout import IN_FILENAME
+from jobflow_remote.layout import IN_FILENAME, is_run_folder
 
 _WEATHER = {
     errno.ENOSPC,
@@ -26,6 +27,10 @@ _WEATHER = {
     errno.EAGAIN,
 }
 """The machine cannot right now: full, read-only or absent disks, too many files or processes."""
+
+
+_LONGEST_ARGUMENT_BYTES = 100_000
+"""Linux allows 128 KiB for one."""
 
 
 def _host_error(error: OSError, doing: str) -> HostError:
@@ -49,12 +54,15 @@ class LocalHost(Host):
     async def run(
         self, command: str, *, stdin: bytes | None = None, timeout_seconds: float | None = None
     ) -> CommandResult:
+        if "\0" in command:
+            raise HostError("a command cannot contain a zero byte")
         try:
-            process = await asyncio.create_subprocess_exec(
-                "bash", "-c", command,
-                stdin=asyncio.subprocess.PIPE if stdin is not None else asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, start_new_session=True,
-            )  # fmt: skip
+            with _script(command) as (words, descriptors):
+                process = await asyncio.create_subprocess_exec(
+                    "bash", *words, pass_fds=descriptors,
+                    stdin=asyncio.subprocess.PIPE if stdin is not None else asyncio.subprocess.DEVNULL,
+                    stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, start_new_session=True,
+                )  # fmt: skip
         except OSError as error:
             raise _host_error(error, "start bash") from error
         try:
@@ -122,6 +130,19 @@ class LocalHost(Host):
     async def close(self) -> None:
         for process_id in list(self._watched):
             self._forget(process_id)
+
+
+@contextlib.contextmanager
+def _script(command: str) -> Iterator[tuple[list[str], tuple[int, ...]]]:
+    """Words for bash, and the descriptors it needs: a long command does not fit among its arguments."""
+    text = command.encode(errors="surrogateescape")
+    if len(text) < _LONGEST_ARGUMENT_BYTES:
+        yield ["-c", command], ()
+        return
+    with tempfile.TemporaryFile() as file:
+        file.write(text)
+        file.seek(0)
+        yield [f"/dev/fd/{file.fileno()}"], (file.fileno(),)
 
 
 def _put_many(files: Mapping[str, bytes | Path], replace_in: Sequence[str]) -> None:
@@ -207,7 +228,9 @@ def read_tail(path: str, max_bytes: int) -> str | None:
 
 def _remove_run_folder(path: str) -> bool:
     folder = Path(path)
-    if not any((folder / name).exists() for name in (IN_FILENAME, IN_FILENAME + ".gz")):
+    if not is_run_folder(path) or not any(
+        (folder / name).exists() for name in (IN_FILENAME, IN_FILENAME + ".gz")
+    ):
         return False
     try:
         shutil.rmtree(folder)
