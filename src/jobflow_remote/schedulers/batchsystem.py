@@ -111,7 +111,7 @@ class BatchSystem(Scheduler):
         entry = listed.get(number)
         if entry and (facts is None or facts.marked) and not is_of_attempt(entry.name, job.attempt):
             entry = None  # the scheduler uses the number for another job by now
-        if entry and facts and entry.state is HostJobState.RUNNING and _has_surely_ended(facts):
+        if entry and facts and entry.state is HostJobState.RUNNING and self._has_surely_ended(facts):
             entry = None
         if entry:
             return HostJobStatus(
@@ -125,6 +125,13 @@ class BatchSystem(Scheduler):
         left = ours[-1] if ours else None
         words = _Words(number or None, self.dialect.name, told.words.get(job.attempt, []))
         return decide_left(facts, left, words, lag_seconds=self.dialect.accounting_lag_seconds)
+
+    def _has_surely_ended(self, facts: Facts) -> bool:
+        """Its script is over, whatever the scheduler still does about it."""
+        if facts.exit_code is None:
+            return False
+        through = facts.exit_code == 0 and not self.dialect.copies_output
+        return through or facts.exit_age_seconds >= _STUCK_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +169,8 @@ def decide_left(facts: Facts, left: Left | None, words: _Words, *, lag_seconds: 
     if missed and facts.exit_code is None and (left is None or facts.gone == "missing"):
         what = f"job {words.process_id}" if words.process_id else "it"
         lost = f"{words.scheduler} does not know {what} any more, and it left no exit code"
+        if not facts.started:
+            lost = f"{words.scheduler} does not know {what} any more, and it never began: cancelled while it waited?"
         return HostJobStatus(
             HostJobState.ENDED,
             reason=words.reason(lost),
@@ -172,10 +181,6 @@ def decide_left(facts: Facts, left: Left | None, words: _Words, *, lag_seconds: 
         return ended
     where = HostJobState.RUNNING if facts.started else HostJobState.QUEUED
     return HostJobStatus(where, process_id=words.process_id, queue_state=state)
-
-
-def _has_surely_ended(facts: Facts) -> bool:
-    return facts.exit_code == 0 or (facts.exit_code is not None and facts.exit_age_seconds >= _STUCK_SECONDS)
 
 
 def _words(line: str) -> list[str]:

@@ -68,6 +68,8 @@ class Dialect(ABC):
     """Regular expression: the job may have been taken, or not."""
     own_words: ClassVar[str]
     """Regular expression: lines that the scheduler writes into ``queue.err`` of a job that it ends."""
+    copies_output: ClassVar[bool] = False
+    """What a job prints is in the run folder only when the job has left the queue."""
     accounting_lag_seconds: ClassVar[int] = 10
     """How long accounting may take to learn of the end of a job."""
 

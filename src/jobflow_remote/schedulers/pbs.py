@@ -23,6 +23,7 @@ class PbsDialect(Dialect):
 
     name = "pbs"
     longest_name = 15
+    copies_output = True
     job_id = "${PBS_JOBID:-}"
     submit = "qsub"
     find_id = r"s/^([0-9]+(\[[0-9]*\])?\.[A-Za-z0-9._-]+)$/\1/p"
@@ -91,7 +92,7 @@ def _left(fields: Mapping[str, str]) -> Left:
     name, word, comment = fields.get("Job_Name", ""), fields.get("job_state", ""), fields.get("comment", "")
     told = fields.get("Exit_status") or fields.get("exit_status") or ""
     status = int(told) if told.lstrip("-").isdigit() else None
-    who = re.search(r"terminated by (\S+)", comment)
+    who = re.search(r"(?:terminated|deleted) by (\S+)", comment)
     reason = None
     if status == _WALLTIME:
         reason = f"time limit of {fields.get('Resource_List.walltime', '?')} reached"

@@ -17,6 +17,7 @@ from jobflow_remote.errors import SchedulerBusyError, SchedulerError
 from jobflow_remote.hosts.port import CommandResult
 from jobflow_remote.layout import (
     EXIT_PREFIX,
+    FORMER_ATTEMPT,
     QUEUE_ERR_FILENAME,
     QUEUE_OUT_FILENAME,
     STARTED_PREFIX,
@@ -58,7 +59,11 @@ s() {{
 }}
 """
 
-_STATUS = f"""{START_TIME}
+# Jobs that an older release started left no file: there is only the pid, and where the process works.
+_FORMER = r"""former() { jf_start "$2" && { [ ! -e "/proc/$2/cwd" ] || [ "/proc/$2/cwd" -ef "$1" ]; }; }
+"""
+
+_STATUS = f"""{START_TIME}{_FORMER}
 s() {{ p=
   if [ -e "$1/{STARTED_PREFIX}$2" ]; then
     read -r p s < "$1/{STARTED_PREFIX}$2"
@@ -67,6 +72,8 @@ s() {{ p=
     if [ -z "$p" ]; then echo "$2 queued"; return; fi
   fi
   if [ -e "$1/{EXIT_PREFIX}$2" ]; then read -r c < "$1/{EXIT_PREFIX}$2"; echo "$2 ended $c $p"; return; fi
+  case $2 in {FORMER_ATTEMPT}*)
+    if [ -n "$3" ] && former "$1" "$3"; then echo "$2 running $3"; else echo "$2 left $3"; fi; return;; esac
   if [ -z "$p" ]; then  # it had not begun when first looked at: it may have meanwhile
     if [ -n "$3" ] && jf_start "$3"; then echo "$2 queued"; return; fi
     if [ -e "$1/{STARTED_PREFIX}$2" ]; then echo "$2 queued"; return; fi
@@ -75,8 +82,10 @@ s() {{ p=
 }}
 """
 
-_CANCEL = f"""{START_TIME}
+_CANCEL = f"""{START_TIME}{_FORMER}
 s() {{
+  case $2 in {FORMER_ATTEMPT}*)
+    [ -n "$3" ] && former "$1" "$3" && kill -TERM $(ps -o pid= --ppid "$3") "$3" 2>/dev/null; return;; esac
   p=; [ -e "$1/{STARTED_PREFIX}$2" ] && read -r p s < "$1/{STARTED_PREFIX}$2"
   [ -n "$p" ] && jf_start "$p" && [ "$t" = "$s" ] && kill -TERM "$p" 2>/dev/null
   if [ -z "$p" ]; then echo "0 0" > "$1/{STARTED_PREFIX}$2"; fi
@@ -168,6 +177,8 @@ def _status(words: list[str] | None) -> HostJobStatus:
             return HostJobStatus(HostJobState.RUNNING, process_id=pid)
         case ["ended", code, *pid]:
             return HostJobStatus(HostJobState.ENDED, int(code), process_id=pid[0] if pid else None)
+        case ["left", *pid]:
+            return HostJobStatus(HostJobState.ENDED, process_id=pid[0] if pid else None)
         case ["gone", *pid]:
             return HostJobStatus(
                 HostJobState.ENDED,
