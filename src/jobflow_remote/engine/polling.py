@@ -42,7 +42,7 @@ class StatusDesk:
         invite: Callable[[], None],
     ) -> list[HostJobStatus]:
         """Where ``jobs`` are. ``invite`` is called when a question is opened that others may join."""
-        key = (id(host), scheduler.query_key)
+        key = (host.place, scheduler.query_key)
         question = self._open.get(key)
         opened = question is None
         if question is None:

@@ -11,7 +11,7 @@ import asyncio
 import atexit
 import contextlib
 import threading
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -202,6 +202,10 @@ class SharedHost(Host):
     @property
     def name(self) -> str:
         return self._key.login.name
+
+    @property
+    def place(self) -> Hashable:
+        return self._key
 
     async def _call(self, verb: Callable[[Host], Coroutine[Any, Any, R]]) -> R:
         async def do() -> R:

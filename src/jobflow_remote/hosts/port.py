@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +46,11 @@ class Host(ABC):
     @abstractmethod
     def name(self) -> str:
         """What people call it: ``this machine``, or ``user@host:port``; without secrets."""
+
+    @property
+    def place(self) -> Hashable:
+        """Hosts with equal ones are the same login on the same machine: one question there serves them all."""
+        return id(self)
 
     @abstractmethod
     async def run(
