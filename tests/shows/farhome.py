@@ -1,0 +1,84 @@
+"""A home on the workstation whose workers are elsewhere, and what a user does there, one command after the other."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.home import PROJECT, Home
+from tests.services.mongod import Mongod
+
+ROOT = Path(__file__).resolve().parents[2]
+JOBS_FOLDER = ROOT / "tests" / "acceptance" / "jobs"
+
+
+def far_home(
+    workers: Mapping[str, Mapping[str, Any]],
+    *,
+    server: Mongod | None = None,
+    runner: Mapping[str, Any] | None = None,
+    more: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Home:
+    """An isolated home with these workers; the queue is in SQLite, or on ``server``."""
+    project: dict[str, Any] = {
+        "name": PROJECT,
+        "workers": {name: dict(worker) for name, worker in workers.items()},
+        "runner": dict(runner or {}),
+        **(more or {}),
+    }
+    if server is not None:
+        store = {"type": "MongoStore", "database": "far", "collection_name": "jobs"}
+        project["queue"] = {"store": {**store, "host": "127.0.0.1", "port": server.port}}
+    text = yaml.safe_dump(project, sort_keys=False)
+    escaped = text.replace("{", "{{").replace("}", "}}").replace("@FOLDER@", "{folder}")
+    return Home(project_file=escaped, pythonpath=f"{ROOT}:{JOBS_FOLDER}", **options)
+
+
+def set_worker(home: Home, name: str, **changes: Any) -> None:
+    """Change the configuration of a worker."""
+    path = home.projects_folder / f"{PROJECT}.yaml"
+    project = yaml.safe_load(path.read_text())
+    project["workers"][name] |= changes
+    path.write_text(yaml.safe_dump(project, sort_keys=False))
+
+
+def drive(home: Home, *words: object, timeout: float = 1200) -> Any:
+    """Run :mod:`.farjobs` in the home; what it prints last, as data."""
+    command = [home.python, "-m", "tests.shows.farjobs", *map(str, words)]
+    done = subprocess.run(
+        command, env=home.env, cwd=ROOT, capture_output=True, text=True, timeout=timeout, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(
+            f"{words} ended with {done.returncode}:\n{done.stdout[-1500:]}\n{done.stderr[-3000:]}"
+        )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def counts(home: Home, worker: str = "") -> dict[str, int]:
+    """How many jobs are in which state (of one worker)."""
+    found: dict[str, int] = drive(home, "counts", worker)
+    return found
+
+
+def wait_for(what: str, holds: Callable[[], bool], seconds: float, *, every_seconds: float = 0.5) -> float:
+    """Wait until something holds; the seconds that it took."""
+    started = time.monotonic()
+    while not holds():
+        if time.monotonic() - started > seconds:
+            raise TimeoutError(f"not within {seconds:.0f} s: {what}")
+        time.sleep(every_seconds)
+    return time.monotonic() - started
+
+
+def logs(home: Home, size: int = 4000) -> str:
+    """The ends of all logs of the runner."""
+    files = sorted((home.base_dir / "log").glob("*"))
+    return "\n".join(f"== {path.name}\n{path.read_text(errors='replace')[-size:]}" for path in files)

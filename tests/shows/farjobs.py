@@ -1,0 +1,83 @@
+"""What a user's script does in the home of a show: ``python -m tests.shows.farjobs VERB …`` prints JSON at the end."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from typing import Any
+
+from jobflow_remote import JobController, submit_flow
+
+
+def demo(worker: str, points: str = "7", timeout: str = "600") -> dict[str, Any]:
+    """The flow of ``make demo``, submitted and waited for."""
+    from jobflow_remote.demo.copper import equation_of_state
+
+    submitted = submit_flow(equation_of_state(int(points)), worker=worker)
+    state = submitted.wait(float(timeout), progress=False)
+    return {"state": state.name, "output": submitted.output() if state.name == "COMPLETED" else None}
+
+
+def demo_here(points: str = "7") -> dict[str, Any]:
+    """Its numbers when everything runs in this process."""
+    from jobflow import JobStore, run_locally
+    from maggma.stores import MemoryStore
+
+    from jobflow_remote.demo.copper import equation_of_state
+
+    flow = equation_of_state(int(points))
+    store = JobStore(MemoryStore())
+    run_locally(flow, store=store, ensure_success=True)
+    return {"state": "COMPLETED", "output": flow.output.resolve(store=store)}
+
+
+def marks(worker: str, number: str, path: str, first: str = "0", seconds: str = "0") -> list[str]:
+    """Jobs that each leave a line on the node; their ids."""
+    from cluster_jobs import leave_mark
+    from jobflow import Flow
+
+    start = int(first)
+    jobs = [leave_mark(path, each, float(seconds)) for each in range(start, start + int(number))]
+    return list(submit_flow(Flow(jobs), worker=worker))
+
+
+def complaining(worker: str, words: str, seconds: str, resources: str) -> list[str]:
+    """A job that says ``words`` on its error stream and sleeps; its id."""
+    from cluster_jobs import complain_and_sleep
+
+    return list(
+        submit_flow(complain_and_sleep(words, float(seconds)), worker=worker, resources=json.loads(resources))
+    )
+
+
+def filling(worker: str, words: str, megabytes: str, resources: str) -> list[str]:
+    """A job that uses much memory; its id."""
+    from cluster_jobs import fill_memory
+
+    return list(
+        submit_flow(fill_memory(words, int(megabytes)), worker=worker, resources=json.loads(resources))
+    )
+
+
+def counts(worker: str = "") -> dict[str, int]:
+    """Number of jobs by state."""
+    found = JobController.from_project_name().get_jobs({"worker": worker} if worker else {}, ["state"])
+    return dict(Counter(job["state"] for job in found))
+
+
+def stories(worker: str = "") -> list[dict[str, Any]]:
+    """Each job's state, history, error and process."""
+    fields = ["db_id", "uuid", "state", "history", "remote", "run_dir"]
+    found = JobController.from_project_name().get_jobs({"worker": worker} if worker else {}, fields)
+    return [json.loads(json.dumps(job, default=str)) for job in found]
+
+
+def main() -> None:
+    """Call a function of this module by name."""
+    verb, *words = sys.argv[1:]
+    print(json.dumps(globals()[verb](*words), default=str))
+
+
+if __name__ == "__main__":
+    main()
