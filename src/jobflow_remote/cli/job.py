@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from jobflow_remote.cli import jobactions
 from jobflow_remote.cli import types as t
 from jobflow_remote.cli.columns import choose_job_columns, job_fields, make_table, to_json
 from jobflow_remote.cli.invocation import current
@@ -168,3 +169,6 @@ def queue_out(job_id: t.JobId, index: t.JobIndex = None) -> None:
             print_error(file.error)
         else:
             typer.echo(file.content, nl=not file.content.endswith("\n"))
+
+
+jobactions.register(app)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import getpass
-import socket
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from jobflow_remote.bootstrap import open_services
 from jobflow_remote.control.submitted import SubmittedFlow
-from jobflow_remote.errors import ConfigError, JobflowRemoteError, NotFoundError
+from jobflow_remote.control.who import whoami
+from jobflow_remote.errors import (
+    ConfigError,
+    JobflowRemoteError,
+    NotFoundError,
+    QueueDatabaseAwayError,
+)
 from jobflow_remote.model.clock import utcnow
 from jobflow_remote.model.decide.submission import (
     GeneratedJob,
@@ -18,7 +22,7 @@ from jobflow_remote.model.decide.submission import (
     decide_submission,
     run_properties,
 )
-from jobflow_remote.model.records import Document
+from jobflow_remote.model.records import Document, NewFlow
 from jobflow_remote.services.opened import Services
 
 if TYPE_CHECKING:
@@ -118,10 +122,10 @@ def submit_with(
         flow_metadata=dict(getattr(whole, "metadata", None) or {}),
         defaults=defaults,
         now=utcnow(),
-        who=f"{getpass.getuser()}@{socket.gethostname()}",
+        who=whoami(),
         jobstore=jobstore,
     )
-    db_ids = services.queue.insert_flow(new)
+    db_ids = _insert(services, new)
     services.ring(["checkout"])
     return SubmittedFlow(
         db_ids,
@@ -130,6 +134,17 @@ def submit_with(
         uuids=[new_job.job["uuid"] for new_job in jobs],
         result=whole.output,
     )
+
+
+def _insert(services: Services, new: NewFlow) -> list[str]:
+    try:
+        return services.queue.insert_flow(new)
+    except QueueDatabaseAwayError as error:
+        raise QueueDatabaseAwayError(
+            f"the flow was not submitted: {error.message}",
+            hint="it is stored as a whole or not at all; if the answer was lost on the way, submitting the same "
+            "flow object again says so",
+        ) from error
 
 
 def as_plain(value: Any) -> Any:

@@ -85,3 +85,11 @@ def waits_for_file(path: str) -> str:
     while not os.path.exists(path):
         time.sleep(0.05)
     return path
+
+
+@job
+def counts_its_runs(path: str) -> int:
+    """Leave a letter in a file at each run; gives how many there are."""
+    with open(path, "a", encoding="utf-8") as file:
+        file.write("x")
+    return os.path.getsize(path)
