@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from jobflow_remote.errors import FilterError
-from jobflow_remote.queuedb.filters.values import MISSING, kind, operand, order_key
+from jobflow_remote.queuedb.filters.values import MISSING, as_number, kind, operand, order_key
 
 Evaluate = Callable[[Mapping[str, Any]], Any]
 
@@ -26,7 +26,7 @@ def truthy(value: Any) -> bool:
     """Whether MongoDB takes ``value`` as true: all but missing, null, false and zero."""
     if value is MISSING or value is None or value is False:
         return False
-    return kind(value) != "number" or value != 0
+    return kind(value) != "number" or as_number(value) != 0
 
 
 def _key(value: Any) -> tuple[int, Any]:
@@ -36,7 +36,7 @@ def _key(value: Any) -> tuple[int, Any]:
 def _follow(value: Any, parts: list[str]) -> Any:
     for number, part in enumerate(parts):
         if isinstance(value, list):
-            below = [_follow(item, parts[number:]) for item in value]
+            below = [_follow(item, parts[number:]) for item in value if isinstance(item, Mapping)]
             return [item for item in below if item is not MISSING]
         if not isinstance(value, Mapping) or part not in value:
             return MISSING
@@ -47,9 +47,9 @@ def _follow(value: Any, parts: list[str]) -> Any:
 def _parse_path(path: str) -> Evaluate:
     if path.startswith("$$"):
         raise FilterError(f"variables such as {path} cannot be used in $expr here")
-    if len(path) == 1:
-        raise FilterError("a field path in $expr needs a name behind the $")
     parts = path[1:].split(".")
+    if not all(parts) or any(part.startswith("$") for part in parts):
+        raise FilterError(f"{path} is not the path of a field: $ is followed by names with dots between them")
     return lambda document: _follow(document, parts)
 
 
@@ -69,6 +69,8 @@ def parse_expression(expression: Any) -> Evaluate:
     if isinstance(expression, Mapping):
         if any(str(key).startswith("$") for key in expression):
             return _parse_operator(expression)
+        if any(not key or "." in key for key in expression):
+            raise FilterError(f"the names of fields in $expr are without dots, and not empty: {expression!r}")
         fields = {key: parse_expression(item) for key, item in expression.items()}
         return lambda document: {
             key: value for key, item in fields.items() if (value := item(document)) is not MISSING
@@ -88,6 +90,8 @@ def _parse_operator(expression: Mapping[str, Any]) -> Evaluate:
         return lambda document: constant
     given = list(argument) if isinstance(argument, (list, tuple)) else [argument]
     args = [parse_expression(item) for item in given]
+    if name in ("$size", "$in") and given and _is_constant(given[-1]):
+        _array(args[-1]({}), name)
     if name in ("$and", "$or"):
         join = all if name == "$and" else any
         return lambda document: join(truthy(arg(document)) for arg in args)
@@ -106,9 +110,18 @@ def _parse_operator(expression: Mapping[str, Any]) -> Evaluate:
     return lambda document: _contains(_array(args[1](document), "$in"), args[0](document))
 
 
+def _is_constant(expression: Any) -> bool:
+    """Whether an expression has the same value for all documents."""
+    if isinstance(expression, Mapping):
+        return "$literal" in expression or all(map(_is_constant, expression.values()))
+    if isinstance(expression, (list, tuple)):
+        return all(map(_is_constant, expression))
+    return not (isinstance(expression, str) and expression.startswith("$"))
+
+
 def _array(value: Any, name: str) -> list[Any]:
     if not isinstance(value, list):
-        raise FilterError(f"{name} in $expr needs an array, and a document has {value!r}")
+        raise FilterError(f"{name} in $expr needs an array, and not {value!r}")
     return value
 
 

@@ -13,8 +13,10 @@ from jobflow_remote.queuedb.filters.syntax import Expression, Field, Group, Node
 from jobflow_remote.queuedb.filters.values import (
     MISSING,
     Whole,
+    as_number,
     expanded,
     getter,
+    is_decimal,
     is_nan,
     kind,
     order_key,
@@ -110,7 +112,7 @@ def _of_value(name: str, argument: Any) -> OfValue:
         return _search(argument)
     if name == "$mod":
         divisor, remainder = argument
-        return lambda value: _is_finite(value) and math.fmod(int(value), divisor) == remainder
+        return lambda value: _is_finite(value) and _rest(value, divisor) == remainder
     assert name == "$type", name
     return lambda value: value is not MISSING and type_name(value) in argument
 
@@ -126,8 +128,15 @@ def _search(pattern: re.Pattern[str]) -> OfValue:
     return test
 
 
+def _rest(value: Any, divisor: int) -> int:
+    """What is left, with the sign of the value; a number that no 64 bits hold counts as the nearest that they do."""
+    whole = max(-(2**63), min(2**63 - 1, int(as_number(value))))
+    rest = abs(whole) % abs(divisor)
+    return -rest if whole < 0 else rest
+
+
 def _is_finite(value: Any) -> bool:
-    return kind(value) == "number" and math.isfinite(value)
+    return kind(value) == "number" and math.isfinite(as_number(value))
 
 
 def _comparison(name: str, argument: Any) -> OfValue:
@@ -137,7 +146,14 @@ def _comparison(name: str, argument: Any) -> OfValue:
         return lambda value: or_equal and kind(value) == wanted
     if is_nan(argument):
         return lambda value: or_equal and is_nan(value)
-    if wanted in ("number", "string", "date", "bool", "objectId"):
+    if wanted == "number":
+        number = as_number(argument)
+        if is_decimal(argument):  # which raises where a float is False
+            return lambda value: (
+                kind(value) == "number" and not is_nan(value) and compare(as_number(value), number)
+            )
+        return lambda value: kind(value) == "number" and compare(as_number(value), number)
+    if wanted in ("string", "date", "bool", "objectId"):
         return lambda value: kind(value) == wanted and compare(value, argument)
     key = order_key(argument)
     return lambda value: kind(value) == wanted and compare(order_key(value), key)

@@ -26,16 +26,25 @@ def wanted_fields(fields: Sequence[str]) -> Wanted:
 
 
 def project(document: Mapping[str, Any], wanted: Wanted) -> dict[str, Any]:
-    """The wanted fields of a document, where it has them; arrays of documents are entered."""
+    """The wanted fields of a document, where it has them and in its order; arrays of documents are entered."""
     chosen: dict[str, Any] = {}
-    for name, below in wanted.items():
-        if name not in document:
-            continue
-        value = document[name]
+    for name, value in document.items():
+        below = wanted.get(name)
         if below is True:
             chosen[name] = value
+        elif below is None:
+            continue
         elif isinstance(value, Mapping):
             chosen[name] = project(value, below)
         elif isinstance(value, list):
-            chosen[name] = [project(item, below) for item in value if isinstance(item, Mapping)]
+            chosen[name] = _project_array(value, below)
     return chosen
+
+
+def _project_array(array: list[Any], wanted: Wanted) -> list[Any]:
+    """The wanted fields of what is in an array: values that have no fields are left out."""
+    return [
+        _project_array(item, wanted) if isinstance(item, list) else project(item, wanted)
+        for item in array
+        if isinstance(item, (list, Mapping))
+    ]

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from jobflow_remote.queuedb.filters.syntax import Expression, Field, Node, Test
-from jobflow_remote.queuedb.filters.values import kind
+from jobflow_remote.queuedb.filters.values import is_decimal, kind
 
 SQLITE_REGEX = "jf_regex"
 """Name of the SQL function ``(column, pattern, flags)`` that a connection must have."""
@@ -134,7 +134,7 @@ def column_value(value: Any, column: Column) -> tuple[bool, Any]:
     if found == "string":
         return column.kind in ("text", "scalar"), str(value)
     if found == "number":
-        return column.kind in ("number", "scalar") and value == value, value
+        return column.kind in ("number", "scalar") and value == value and not is_decimal(value), value
     if found == "bool":
         return column.kind == "bool", int(value)
     if found == "date":
@@ -165,10 +165,10 @@ def _bound_on_column(name: str, argument: Any, column: Column) -> Condition:
     if kind(argument) == "null":
         return Condition(f"{column.name} IS NULL") if name in ("$gte", "$lte") else _NONE
     fits, value = column_value(argument, column)
+    if is_decimal(argument) or (fits and not _bindable(value)):
+        return _UNKNOWN
     if not fits:
         return _NONE
-    if not _bindable(value):
-        return _UNKNOWN
     guard = ""
     if column.kind == "scalar":  # to SQLite any text is greater than any number
         guard = f" AND typeof({column.name}) IN " + (
@@ -185,7 +185,7 @@ def _one_of_column(choices: list[Any], column: Column) -> Condition:
         fits, value = column_value(choice, column)
         if kind(choice) == "null":
             with_null = True
-        elif fits and not _bindable(value):
+        elif is_decimal(choice) or (fits and not _bindable(value)):
             return _UNKNOWN
         elif fits:
             values.append(value)
@@ -228,7 +228,7 @@ def _on_text(test: Test, path: str, text: str) -> Condition:
 def _comparable(value: Any) -> bool:
     found = kind(value)
     if found == "number":
-        return bool(abs(value) <= _SAFE_INTEGER)
+        return not is_decimal(value) and bool(abs(value) <= _SAFE_INTEGER)
     return found == "date" or (found == "string" and "\0" not in value and _bindable(value))
 
 
@@ -238,6 +238,8 @@ def _text_tests(name: str, choices: list[Any], text: str, path: str) -> Iterator
         str(choice) if isinstance(choice, str) else choice for choice in choices if kind(choice) != "date"
     ]
     if name in ("$eq", "$in"):
+        if any(kind(choice) == "number" for choice in plain):  # decimals are stored as tagged objects
+            yield Condition(f"json_type({text}, ?) = 'object'", (path,))
         if dates:
             yield Condition(f"json_extract({text}, ?) IN ({_marks(dates)})", (path + '."$date"', *dates))
         if len(plain) > _MANY:

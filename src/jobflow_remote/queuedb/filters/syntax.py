@@ -13,7 +13,7 @@ from typing import Any
 from jobflow_remote.errors import FilterError
 from jobflow_remote.model.states import STATE_ALIASES
 from jobflow_remote.queuedb.filters.expressions import Evaluate, parse_expression, truthy
-from jobflow_remote.queuedb.filters.values import TYPE_NAMES, build_regex, is_nan, kind, operand
+from jobflow_remote.queuedb.filters.values import TYPE_NAMES, as_number, build_regex, kind, operand
 
 Aliases = Mapping[str, Mapping[str, str]]
 """Path → spelling of a text → the spelling that is stored."""
@@ -192,14 +192,14 @@ def _parse_exists(argument: Any, _: Mapping[str, str], __: Aliases) -> Any:
 
 
 def _whole_number(value: Any, what: str) -> int:
-    if kind(value) != "number" or is_nan(value) or math.isinf(value):
+    if kind(value) != "number" or not math.isfinite(as_number(value)):
         raise FilterError(f"{what} takes a whole number, not {value!r}")
-    return int(value)
+    return int(as_number(value))
 
 
 def _parse_size(argument: Any, _: Mapping[str, str], __: Aliases) -> Any:
     size = _whole_number(argument, "$size")
-    if size < 0 or size != argument:
+    if size < 0 or size != as_number(argument):
         raise FilterError(f"$size takes a whole number that is not negative, not {argument!r}")
     return size
 
@@ -219,8 +219,8 @@ def _parse_type(argument: Any, _: Mapping[str, str], __: Aliases) -> Any:
         raise FilterError("$type needs at least one type")
     names = set()
     for item in wanted:
-        known = kind(item) == "number" and item in TYPE_NAMES
-        name = TYPE_NAMES[int(item)] if known else item
+        known = kind(item) == "number" and as_number(item) in TYPE_NAMES
+        name = TYPE_NAMES[int(as_number(item))] if known else item
         if name != "number" and name not in TYPE_NAMES.values():
             raise FilterError(
                 f"$type does not know {item!r}", hint="examples: string, number, date, array, null, bool"

@@ -52,7 +52,7 @@ _KINDS: dict[type, str] = {
 _BSON_KINDS = {
     "ObjectId": "objectId",
     "Regex": "regex",
-    "Decimal128": "decimal",
+    "Decimal128": "number",
     "Timestamp": "timestamp",
     "MinKey": "minKey",
     "MaxKey": "maxKey",
@@ -61,7 +61,7 @@ _BSON_KINDS = {
 }
 _BASES: tuple[type, ...] = (bool, int, float, str, bytes, datetime, Mapping, list, tuple)
 _ORDER = (
-    "minKey", "null", "number", "decimal", "string", "object", "array", "binData", "objectId", "bool", "date",
+    "minKey", "null", "number", "string", "object", "array", "binData", "objectId", "bool", "date",
     "timestamp", "regex", "javascript", "maxKey",
 )  # fmt: skip
 _RANK = {name: rank for rank, name in enumerate(_ORDER)}
@@ -90,6 +90,19 @@ TYPE_NAMES = {
 }  # fmt: skip
 
 
+def is_decimal(value: Any) -> bool:
+    """Whether ``value`` is a decimal number of BSON."""
+    return type(value).__name__ == "Decimal128"
+
+
+def as_number(value: Any) -> Any:
+    """A value of the kind "number" as something that Python can compare with other numbers."""
+    if isinstance(value, (int, float)):
+        return value
+    exact = value.to_decimal()
+    return math.nan if exact.is_nan() else exact
+
+
 def type_name(value: Any) -> str:
     """Name of the type of ``value`` for ``$type``."""
     found = kind(value)
@@ -97,12 +110,14 @@ def type_name(value: Any) -> str:
         return found
     if isinstance(value, float):
         return "double"
+    if is_decimal(value):
+        return "decimal"
     return "long" if type(value).__name__ == "Int64" or not -(2**31) <= value < 2**31 else "int"
 
 
 def is_nan(value: Any) -> bool:
-    """Whether ``value`` is the float that differs from itself."""
-    return isinstance(value, float) and math.isnan(value)
+    """Whether ``value`` is the number that differs from itself."""
+    return kind(value) == "number" and math.isnan(as_number(value))
 
 
 def same(left: Any, right: Any) -> bool:
@@ -118,8 +133,8 @@ def same(left: Any, right: Any) -> bool:
         )
     if found == "array":
         return len(left) == len(right) and all(map(same, left, right))
-    if found == "number" and is_nan(left):
-        return is_nan(right)
+    if found == "number":
+        return is_nan(right) if is_nan(left) else bool(as_number(left) == as_number(right))
     if found == "regex":
         return regex_source(left) == regex_source(right)
     return bool(left == right)
@@ -130,7 +145,7 @@ def order_key(value: Any) -> tuple[int, Any]:
     found = kind(value)
     rank = _RANK.get(found, len(_ORDER))
     if found == "number":
-        return rank, ((0, 0) if is_nan(value) else (1, value))
+        return rank, ((0, 0) if is_nan(value) else (1, as_number(value)))
     if found == "object":
         return rank, [(order_key(item)[0], name, order_key(item)) for name, item in value.items()]
     if found == "array":
@@ -178,16 +193,54 @@ def build_regex(pattern: Any, options: str = "") -> re.Pattern[str]:
         raise FilterError(f"the regular expression {pattern!r} cannot be understood: {exc}") from None
 
 
+_SETS = {"d": "0-9", "w": "A-Za-z0-9_", "s": r"\t\n\v\f\r "}
+_PCRE_ONLY = re.compile(r"\\.|\(\?<(?![=!])|\(\?[aLu]|\{,\d+\}|\[\^?\]?|\]", re.DOTALL)
+_IN_PYTHON = {
+    "\\z": r"\Z",
+    "\\Z": r"(?=\n?\Z)",
+    "(?<": "(?P<",
+    "\\b": r"(?a:\b)",
+    "\\B": r"(?a:\B)",
+    **{f"\\{letter}": f"[{names}]" for letter, names in _SETS.items()},
+    **{f"\\{letter.upper()}": f"[^{names}]" for letter, names in _SETS.items()},
+}
+_UNKNOWN = ("\\u", "\\U", "\\N", "\\v", "(?a", "(?L", "(?u")
+"""What MongoDB does not know, or understands as something else."""
+_IN_SET = {f"\\{letter}": names for letter, names in _SETS.items()}
+
+
 def _to_python(pattern: str) -> str:
-    """The end of the text is written ``\\z`` in PCRE and ``\\Z`` in Python (where PCRE's ``\\Z`` is
-    ``(?=\\n?\\Z)``)."""
-    if "\\" not in pattern:
-        return pattern
-    swap = {"\\z": "\\Z", "\\Z": "(?=\\n?\\Z)"}
-    return re.sub(r"\\.", lambda match: swap.get(match[0], match[0]), pattern, flags=re.DOTALL)
+    """The same in Python's spelling.
+
+    The end of the text is ``\\z`` in PCRE and ``\\Z`` in Python (where PCRE's ``\\Z`` is ``(?=\\n?\\Z)``); named groups
+    need no ``P`` in PCRE; ``{,3}`` is text; and digits, letters and spaces are those of ASCII, while case is that of
+    Unicode.
+
+    Raises
+    ------
+    FilterError
+        For what has no spelling in Python, as the complement of a class inside of a set.
+    """
+    in_set = False
+
+    def spell(match: re.Match[str]) -> str:
+        nonlocal in_set
+        found = match[0]
+        if found[0] in "[]":
+            if in_set and pattern.startswith("[:", match.start()):
+                raise FilterError(f"[:…:] cannot be used in {pattern!r}", hint="name the characters")
+            in_set = not found.endswith("]") if in_set else found[0] == "["
+            return found
+        if found in _UNKNOWN or (in_set and found in ("\\D", "\\W", "\\S")):
+            raise FilterError(f"{found} cannot be used there in the regular expression {pattern!r}")
+        if found[0] == "{" and not in_set:
+            return f"\\{found}"
+        return (_IN_SET if in_set else _IN_PYTHON).get(found, found)
+
+    return _PCRE_ONLY.sub(spell, pattern)
 
 
-_PLAIN_KINDS = frozenset(("null", "bool", "number", "string", "binData", "objectId", "regex", "decimal", "timestamp",
+_PLAIN_KINDS = frozenset(("null", "bool", "number", "string", "binData", "objectId", "regex", "timestamp",
                           "minKey", "maxKey", "javascript"))  # fmt: skip
 
 
@@ -216,10 +269,14 @@ def operand(value: Any) -> Any:
 # -- what a dotted path leads to -----------------------------------------------------------------------------
 
 
+_POSITION = re.compile(r"0|[1-9][0-9]*")
+
+
 def _follow(value: Any, parts: list[str], depth: int, found: list[Any], *, sorting: bool = False) -> None:
     """Collect every value at the end of the path; arrays on the way are entered, the one at the end is not.
 
-    ``sorting``: an element of an array on the way that has no fields counts as missing; filters pass over it.
+    ``sorting``: an element of an array on the way that has no fields counts as missing, where filters pass over it,
+    and the number of an element means that one alone.
     """
     if depth == len(parts):
         found.append(value)
@@ -231,16 +288,19 @@ def _follow(value: Any, parts: list[str], depth: int, found: list[Any], *, sorti
         else:
             found.append(MISSING)
     elif isinstance(value, list):
-        numbered = part.isdigit() and int(part) < len(value)
+        numbered = _POSITION.fullmatch(part) is not None and int(part) < len(value)
         if numbered:
             item = value[int(part)]
             last = depth + 1 == len(parts)
-            item = Whole(item) if last and isinstance(item, list) else item
+            # an empty one sorts as it does anywhere
+            item = Whole(item) if last and isinstance(item, list) and (item or not sorting) else item
             _follow(item, parts, depth + 1, found, sorting=sorting)
+            if sorting:
+                return
         for item in value:
             if isinstance(item, dict):
                 _follow(item, parts, depth, found, sorting=sorting)
-            elif sorting and not numbered:
+            elif sorting:
                 found.append(MISSING)
     else:
         found.append(MISSING)

@@ -90,9 +90,11 @@ def _find(
 
 
 def _refusal(exc: Exception) -> Exception:
-    if isinstance(exc, errors.OperationFailure) and exc.code in _REFUSED:
-        words = (exc.details or {}).get("errmsg") or exc
-        return FilterError(f"the filter cannot be understood: {words}")
+    if isinstance(exc, errors.OperationFailure):
+        details = exc.details or {}
+        # most of its complaints about what it was asked have a number and no name
+        if exc.code in _REFUSED or str(details.get("codeName", "")).startswith("Location"):
+            return FilterError(f"the filter cannot be understood: {details.get('errmsg') or exc}")
     return exc
 
 

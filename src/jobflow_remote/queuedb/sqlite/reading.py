@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -135,15 +135,14 @@ def _exact_documents(
         )
     else:
         sql = f"{select}{search.condition.sql} ORDER BY {order}"
-    complete = page.complete or _asks_outside(table, page)
+    complete = page.complete or _asks_outside(table, page.fields or ())
     for row in connection.execute(sql, (*search.condition.params, *params)).fetchall():
         yield table.build(connection, row, complete)
 
 
-def _asks_outside(table: Table, page: Page) -> bool:
-    asked = {*(page.fields or ()), *(path for path, _ in page.sort)}
+def _asks_outside(table: Table, paths: Iterable[str]) -> bool:
     return any(
-        path == apart or path.startswith(f"{apart}.") for path in asked for apart in table.mapped.outside
+        path == apart or path.startswith(f"{apart}.") for path in paths for apart in table.mapped.outside
     )
 
 
@@ -151,10 +150,10 @@ def _filtered_documents(
     connection: sqlite3.Connection, table: Table, search: _Search, *, page: Page, order: str | None
 ) -> Iterator[Document]:
     """The predicate decides; SQL only leaves out what cannot match."""
-    asked = page.complete or _asks_outside(table, page)
+    asked = page.complete or _asks_outside(table, page.fields or ())
     select = f"SELECT {', '.join(table.columns)} FROM {table.name} WHERE {search.condition.sql}"
     rows = connection.execute(f"{select} ORDER BY {order or 'db_number DESC'}", search.condition.params)
-    complete = asked or search.needs_outside
+    complete = asked or search.needs_outside or _asks_outside(table, [path for path, _ in page.sort])
     documents = (table.build(connection, row, complete) for row in rows)
     found: Iterator[Document] = documents if search.condition.exact else filter(search.matches, documents)
     if order is None:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from bson import ObjectId, Regex
+from bson import Decimal128, ObjectId, Regex
 
 Filter = dict[str, Any]
 
@@ -63,6 +63,8 @@ _SCALARS: list[Filter] = [
     {"e": None}, {"e": {"$exists": True}}, {"e": {"$type": 10}}, {"e": {"$exists": 0}}, {"e": {"$exists": ""}},
     {"blob": b"ab"}, {"blob": {"$gt": b"ab"}}, {"blob": {"$gte": b"b"}}, {"blob": {"$type": "binData"}},
     {"n": {"$in": []}}, {"n": {"$nin": []}}, {"n": {"$gt": 2**40}},
+    {"f": Decimal128("2.5")}, {"f": {"$gt": Decimal128("2.5")}}, {"n": {"$in": [Decimal128("2.0"), 5]}},
+    {"f": Decimal128("NaN")}, {"p": {"$mod": [10**12, 0]}}, {"p": {"$mod": [2**53, 10**12]}},
 ]  # fmt: skip
 _ARRAYS: list[Filter] = [
     {"tags": "b"}, {"tags": ["a", "b"]}, {"tags": {"$all": ["b"]}}, {"tags": {"$all": ["b", "c"]}},
@@ -111,6 +113,8 @@ _TEXTS: list[Filter] = [
     {"job.name": Regex("^RE", "i")}, {"job.name": {"$regex": r"\d"}}, {"job.name": {"$regex": "(?i)RELAX"}},
     {"state": {"$regex": "é"}}, {"state": {"$regex": "É", "$options": "i"}}, {"tags": {"$regex": "^[bc]"}},
     {"tags": re.compile("c")}, {"p": {"$regex": "5"}}, {"job.name": {"$eq": re.compile("relax")}},
+    {"state": {"$regex": r"\w$"}}, {"state": {"$regex": r"\W"}}, {"state": {"$regex": r"\b."}},
+    {"state": {"$regex": r"^[\w ]+$"}}, {"state": {"$regex": "(?<n>R)"}}, {"state": {"$regex": "E{,2}A"}},
     {"log.v": {"$regex": "^t", "$ne": "one"}}, {"job.name": {"$gt": "p", "$regex": "x"}},
 ]  # fmt: skip
 _GROUPS: list[Filter] = [
@@ -141,7 +145,8 @@ REFUSED: list[Filter] = [
     {"$or": []}, {"$and": {}}, {"$nor": 1}, {"$or": [1]}, {"$or": [{"a": {"$like": 1}}]}, {"$gt": 1},
     {"$not": {"a": 1}},
     {"$expr": {"$like": 1}}, {"$expr": {"$eq": [1]}}, {"$expr": {"$eq": ["$a", 1], "$gt": ["$a", 1]}}, {"$expr": "$"},
-    {"$expr": {"$size": "$n"}},
+    {"$expr": {"$size": "$n"}}, {"$expr": {"$size": 5}}, {"$expr": "$a..b"}, {"$expr": {"a.b": 1}},
+    {"a": {"$regex": "(?u)a"}}, {"a": {"$regex": r"\u0061"}},
 ]  # fmt: skip
 """Refused by mongod too."""
 
@@ -149,7 +154,8 @@ UNSUPPORTED: list[Filter] = [
     {"$where": "true"}, {"$text": {"$search": "x"}}, {"$jsonSchema": {}}, {"a": {"$geoWithin": {}}},
     {"a": {"$bitsAllSet": 1}}, {"$expr": {"$add": [1, 2]}}, {"$expr": "$$ROOT"}, {"a": {1, 2}},
     {"a": {"$gt": object}},
-    {"a": {"$eq": {1: 2}}}, {"a": {"$elemMatch": {"$expr": True}}},
+    {"a": {"$regex": r"[\W]"}}, {"a": {"$regex": "[[:alpha:]]"}}, {"a": {"$eq": {1: 2}}},
+    {"a": {"$elemMatch": {"$expr": True}}},
 ]  # fmt: skip
 """Filters that mongod (or its driver) may understand, and that we refuse rather than get wrong."""
 
