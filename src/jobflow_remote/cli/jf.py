@@ -13,6 +13,7 @@ from jobflow_remote.cli.output import print_error
 GROUPS = {
     "quickstart": "Make a project, start the runner and run an example, all in one command.",
     "admin": "Commands for the administrator of the queue database.",
+    "backup": "Commands for backups of the queue database.",
     "execution": "Commands that run on compute nodes.",
     "flow": "Commands for managing flows.",
     "job": "Commands for managing jobs.",

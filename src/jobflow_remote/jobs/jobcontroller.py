@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Self
 
 from jobflow_remote.bootstrap import services_of
 from jobflow_remote.config.project import Project
 from jobflow_remote.config.queuespec import QueueSpec
-from jobflow_remote.control import admin, inspect
+from jobflow_remote.control import admin, backup, inspect
 from jobflow_remote.control.submit import submit_with
 from jobflow_remote.control.trends import get_trends
 from jobflow_remote.errors import CapabilityMissingError, ConfigError, NotFoundError
@@ -30,7 +31,7 @@ from jobflow_remote.jobs.querying import Raw
 from jobflow_remote.model.states import FlowState, JobState
 from jobflow_remote.outputs.jobstore import OutputStore
 from jobflow_remote.queuedb import open_queue_database
-from jobflow_remote.queuedb.port import QueueDatabase
+from jobflow_remote.queuedb.port import BackupOptions, QueueDatabase
 from jobflow_remote.services.opened import Services
 
 JobIds = tuple[str, int] | list[tuple[str, int]]
@@ -536,6 +537,37 @@ class JobController:
             max_limit=max_limit,
             validation=validation,
         )
+
+    def backup_dump(
+        self,
+        dir_path: str | Path = ".",
+        mongo_bin_path: str | Path | None = None,
+        compress: bool = False,
+        python: bool = False,
+    ) -> dict[str, int]:
+        """Write a backup of the queue database; returns the number of documents by collection.
+
+        ``python``: as BSON files, without ``mongodump`` (which is looked for in ``mongo_bin_path`` or the PATH).
+        """
+        options = BackupOptions(compress, python, Path(mongo_bin_path) if mongo_bin_path else None)
+        return backup.create_backup(self.queue, Path(dir_path), options, daemon_dir=self._daemon_dir())
+
+    def backup_restore(
+        self,
+        dir_path: str | Path = ".",
+        mongo_bin_path: str | Path | None = None,
+        compress: bool | None = None,
+        python: bool = False,
+    ) -> dict[str, int]:
+        """Put a backup into this queue database, which must be empty; returns the number of documents by collection.
+
+        Whether the files are compressed is seen by their names.
+        """
+        options = BackupOptions(bson=python, tools=Path(mongo_bin_path) if mongo_bin_path else None)
+        return backup.restore_backup(self.queue, Path(dir_path), options, daemon_dir=self._daemon_dir())
+
+    def _daemon_dir(self) -> Path | None:
+        return None if self._services is None else self._services.daemon_dir
 
     def get_running_runner(self) -> Mapping[str, Any] | None:
         """Who works on the queue, where and since when; None: nobody."""

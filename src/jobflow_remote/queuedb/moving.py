@@ -39,6 +39,10 @@ NEEDED: dict[str, tuple[str, ...]] = {
 """Collection → fields without which a document cannot be put in."""
 
 NEXT_ID = "next_id"
+SESSION = "running_runner"
+"""Key of the runner session, which belongs to a server and not to a queue."""
+VERSION = "jobflow_remote_version"
+"""Key by which 1.0.1 finds the document of versions."""
 OLDER_HINT = "restore it into a MongoDB database, and bring that up to date with `jf admin upgrade`"
 
 
@@ -89,6 +93,31 @@ def _check_state(document: Document) -> None:
         raise QueueDatabaseError(
             f"job {document['db_id']} has an unknown state {document['state']!r}"
         ) from None
+
+
+# -- auxiliary documents: by key here, told apart by the keys that they have where 1.0.1 reads them --------
+
+
+def split_auxiliary(documents: Iterable[Document]) -> list[Document]:
+    """Stored auxiliary documents as ``{"key": …, "value": …}``, sorted, without the runner session."""
+    found: dict[str, Any] = {}
+    for document in documents:
+        content = {name: value for name, value in document.items() if name != "_id"}
+        if VERSION in content:
+            content = {"versions": content}
+        elif SESSION in content:
+            continue
+        elif NEXT_ID in content:
+            content = {NEXT_ID: content[NEXT_ID]}
+        found.update(content)
+    return [{"key": key, "value": found[key]} for key in sorted(found)]
+
+
+def auxiliary_document(key: str, value: Any) -> Document:
+    """The auxiliary document as it is stored where 1.0.1 reads it."""
+    if key == "versions" and isinstance(value, Mapping) and VERSION in value:
+        return {"_id": key, **value}
+    return {"_id": key, key: value}
 
 
 def find_changed(

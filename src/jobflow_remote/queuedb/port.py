@@ -38,6 +38,21 @@ INCOMING = "incoming"
 
 
 @dataclass(frozen=True, slots=True)
+class BackupOptions:
+    """How a backup is made or restored."""
+
+    compress: bool = False
+    """With gzip."""
+    bson: bool = False
+    """BSON files, read and written by ourselves, even where the database or its tools have another way."""
+    tools: Path | None = None
+    """Folder with the database's own tools; by default they are looked for in the ``PATH``."""
+
+
+PLAIN = BackupOptions()
+
+
+@dataclass(frozen=True, slots=True)
 class Share:
     """The part of the jobs that one process of a role looks after: those whose uuid hashes to ``part`` of ``parts``.
 
@@ -335,5 +350,23 @@ class QueueDatabase(ABC):
         """
 
     @abstractmethod
-    def backup(self, target: Path) -> Mapping[str, int]:
-        """Copy the whole database to ``target`` while it is in use; returns the number of documents by collection."""
+    def backup(self, target: Path, options: BackupOptions = PLAIN) -> Mapping[str, int]:
+        """Copy the whole database to ``target`` in its own form; returns the number of documents by collection.
+
+        While it is in use, if ``"online_backup"`` is among the capabilities. A file appears under its name when it is
+        complete, readable by its owner only. ``options.bson``: as BSON files of each collection, whatever the database,
+        in ``<target>/<name>``.
+        """
+
+    @abstractmethod
+    def restore(self, files: Mapping[str, Path], options: BackupOptions = PLAIN) -> Mapping[str, int]:
+        """Put BSON files (by collection) into this database; returns the number of documents by collection.
+
+        Nobody else writes, there is nothing in the database, and the files have been checked
+        (:func:`~jobflow_remote.queuedb.bsonfiles.check_files`). The runner session of the backup is left out.
+
+        Raises
+        ------
+        QueueDatabaseError
+            If the documents are of an older release and this database cannot hold them; nothing was put in.
+        """

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
-from typing import Any
 
-from bson import json_util
-from bson.raw_bson import RawBSONDocument
-from pymongo.collection import Collection
-
-from jobflow_remote.errors import QueueDatabaseAwayError
 from jobflow_remote.model.graph import edge_is_settled, settlement
 from jobflow_remote.model.records import INPUT_FIELDS, Document, tolerates_missing
 from jobflow_remote.queuedb.mongo import schema, units
@@ -57,44 +49,6 @@ def _deletion(connection: Connection, unit: Unit, *, uuid: str) -> tuple[bool, P
     plan.flows = [item for item in plan.flows if item["uuid"] != uuid]
     plan.flows.append({"uuid": uuid, "delete": True})
     return True, plan
-
-
-# -- copies --------------------------------------------------------------------------------------------------
-
-
-def back_up(connection: Connection, target: Path) -> dict[str, int]:
-    """Write each collection as BSON into ``<target>/<database>``, as ``mongodump`` does."""
-    names = connection.server.names
-    folder = target / names.database
-    collections = {
-        names.jobs: (connection.jobs, "jobs", {"state": {"$ne": schema.INCOMING}}),
-        names.flows: (connection.flows, "flows", {"state": {"$ne": schema.INCOMING}}),
-        names.auxiliary: (connection.auxiliary, "jf_auxiliary", {}),
-        names.batches: (connection.batches, "batches", {}),
-    }
-    counts = {}
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name, (collection, label, query) in collections.items():
-            counts[label] = _write_collection(collection, query, folder / f"{name}.bson")
-    except OSError as exc:
-        raise QueueDatabaseAwayError(f"the backup {folder} could not be written: {exc}") from exc
-    return counts
-
-
-def _write_collection(collection: Collection[Any], query: Document, path: Path) -> int:
-    raw = collection.with_options(collection.codec_options.with_options(document_class=RawBSONDocument))
-    partial = path.with_name(f"{path.name}.partial")
-    number = 0
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        for document in raw.find(query):
-            file.write(document.raw)
-            number += 1
-    os.replace(partial, path)
-    indexes = [dict(index) for index in collection.list_indexes()]
-    metadata = {"options": {}, "indexes": indexes, "collectionName": collection.name, "type": "collection"}
-    path.with_suffix(".metadata.json").write_text(json_util.dumps(metadata), encoding="utf-8")
-    return number
 
 
 # -- integrity -----------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from jobflow_remote.queuedb.mongo import reading, sessions, units
 from jobflow_remote.queuedb.mongo.connection import Connection, Hook
 from jobflow_remote.queuedb.mongo.options import Server, parse_spec
 from jobflow_remote.queuedb.mongo.reading import Page
-from jobflow_remote.queuedb.port import WHOLE, QueueDatabase, Share, Sort
+from jobflow_remote.queuedb.port import PLAIN, WHOLE, BackupOptions, QueueDatabase, Share, Sort
 
 if TYPE_CHECKING:
     from pymongo.collection import Collection
@@ -49,7 +49,7 @@ class MongoQueueDatabase(QueueDatabase):
         If the server does not answer.
     """
 
-    capabilities = frozenset({"collections", "online_backup"})
+    capabilities = frozenset({"collections"})
 
     def __init__(
         self,
@@ -313,8 +313,14 @@ class MongoQueueDatabase(QueueDatabase):
         with self._reading() as connection:
             return admin.check_integrity(connection)
 
-    def backup(self, target: Path) -> Mapping[str, int]:
-        from jobflow_remote.queuedb.mongo import admin
+    def backup(self, target: Path, options: BackupOptions = PLAIN) -> Mapping[str, int]:
+        from jobflow_remote.queuedb.mongo import backups
 
         with self._reading() as connection:
-            return admin.back_up(connection, target)
+            return backups.back_up(connection, target, options)
+
+    def restore(self, files: Mapping[str, Path], options: BackupOptions = PLAIN) -> Mapping[str, int]:
+        from jobflow_remote.queuedb.mongo import backups
+
+        with self._writing() as connection:
+            return backups.restore(connection, files, options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import bson
@@ -17,13 +17,17 @@ from jobflow_remote.queuedb.mongo.connection import Connection
 from jobflow_remote.queuedb.moving import (
     FLOW_DERIVED,
     NEXT_ID,
+    SESSION,
+    VERSION,
     Derivation,
     FlowTotals,
     Node,
+    auxiliary_document,
     check_collection,
     check_documents,
     find_changed,
     in_batches,
+    split_auxiliary,
 )
 
 _AT_ONCE = 1000
@@ -39,10 +43,6 @@ _NODE_FIELDS = (
     "job.config",
 )
 _OF_NODE = dict.fromkeys(_NODE_FIELDS, 1)
-VERSION = "jobflow_remote_version"
-"""Key by which 1.0.1 finds the document of versions."""
-_NOT_COPIED = ("running_runner",)
-"""The runner session belongs to a server, not to a queue."""
 
 
 def _collection_of(connection: Connection, collection: str) -> Collection[Any]:
@@ -69,18 +69,7 @@ def dump(connection: Connection, collection: str, after: Any) -> Iterator[Docume
 
 
 def _auxiliary(connection: Connection) -> list[Document]:
-    """Each key of each document: 1.0.1 tells documents apart by the keys that they have."""
-    found: dict[str, Any] = {}
-    for document in connection.auxiliary.find({}):
-        content = {name: value for name, value in document.items() if name != "_id"}
-        if VERSION in content:
-            content = {"versions": content}
-        elif any(name in content for name in _NOT_COPIED):
-            continue
-        elif NEXT_ID in content:
-            content = {NEXT_ID: content[NEXT_ID]}
-        found.update(content)
-    return [{"key": key, "value": found[key]} for key in sorted(found)]
+    return split_auxiliary(connection.auxiliary.find({}))
 
 
 # -- in ------------------------------------------------------------------------------------------------------
@@ -137,9 +126,7 @@ def _write(connection: Connection, target: Collection[Any], collection: str, req
 
 def _load_auxiliary(connection: Connection, documents: Sequence[Document]) -> int:
     stored = {each["key"]: each for each in _auxiliary(connection)}
-    changed = [
-        each for each in find_changed("jf_auxiliary", documents, stored) if each["key"] not in _NOT_COPIED
-    ]
+    changed = [each for each in find_changed("jf_auxiliary", documents, stored) if each["key"] != SESSION]
     for document in changed:
         key, value = document["key"], document.get("value")
         connection.announce("load")
@@ -154,10 +141,11 @@ def _load_auxiliary(connection: Connection, documents: Sequence[Document]) -> in
 
 def put_auxiliary(connection: Connection, key: str, value: Any) -> None:
     """Write an auxiliary document as 1.0.1 would look for it."""
-    named, content = {key: {"$exists": True}}, {key: value}
-    if key == "versions" and isinstance(value, Mapping) and VERSION in value:
-        named, content = {VERSION: {"$exists": True}}, dict(value)
-    connection.auxiliary.update_one(named, {"$set": content, "$setOnInsert": {"_id": key}}, upsert=True)
+    content = auxiliary_document(key, value)
+    identity = content.pop("_id")
+    named = VERSION if VERSION in content else key
+    update = {"$set": content, "$setOnInsert": {"_id": identity}}
+    connection.auxiliary.update_one({named: {"$exists": True}}, update, upsert=True)
 
 
 # -- what follows --------------------------------------------------------------------------------------------

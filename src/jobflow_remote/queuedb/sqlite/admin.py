@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -49,7 +51,7 @@ def delete_flows(connection: sqlite3.Connection, uuids: Sequence[str], *, now: d
     return deleted
 
 
-def copy_database(connection: sqlite3.Connection, target: Path) -> dict[str, int]:
+def copy_database(connection: sqlite3.Connection, target: Path, *, compress: bool = False) -> dict[str, int]:
     """Copy everything to a new file, which appears under its name when it is complete."""
     partial = target.with_name(f"{target.name}.partial")
     try:
@@ -62,12 +64,30 @@ def copy_database(connection: sqlite3.Connection, target: Path) -> dict[str, int
                 name: copy.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
                 for name, table in _COUNTED.items()
             }
+        if compress:
+            _compress(partial)
         os.replace(partial, target)
     except (OSError, sqlite3.OperationalError) as exc:
         with suppress(OSError):
             partial.unlink()
         raise QueueDatabaseAwayError(f"the backup {target} could not be written: {exc}") from exc
     return counts
+
+
+def _compress(path: Path) -> None:
+    """Put a compressed file in the place of a file."""
+    compressed = path.with_name(f"{path.name}.gz")
+    try:
+        descriptor = os.open(compressed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with (
+            path.open("rb") as source,
+            os.fdopen(descriptor, "wb") as raw,
+            gzip.GzipFile(fileobj=raw, mode="wb", filename="") as file,
+        ):
+            shutil.copyfileobj(source, file, 2**20)
+        os.replace(compressed, path)
+    finally:
+        compressed.unlink(missing_ok=True)
 
 
 # -- integrity -----------------------------------------------------------------------------------------------

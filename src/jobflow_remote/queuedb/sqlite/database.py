@@ -19,7 +19,7 @@ from jobflow_remote.model.records import Document, JobRecord, NewFlow, RunnerSes
 from jobflow_remote.model.selection import Filter
 from jobflow_remote.model.states import JobState
 from jobflow_remote.queuedb.filesystem import find_filesystem, is_network
-from jobflow_remote.queuedb.port import WHOLE, QueueDatabase, Share, Sort
+from jobflow_remote.queuedb.port import PLAIN, WHOLE, BackupOptions, QueueDatabase, Share, Sort
 from jobflow_remote.queuedb.sqlite import hostpin, reading, sessions
 from jobflow_remote.queuedb.sqlite.codec import decode, encode
 from jobflow_remote.queuedb.sqlite.connection import Connections, FileOptions, Hook
@@ -297,11 +297,25 @@ class SQLiteQueueDatabase(QueueDatabase):
         with self._reading() as connection:
             return admin.check_integrity(connection)
 
-    def backup(self, target: Path) -> Mapping[str, int]:
+    def backup(self, target: Path, options: BackupOptions = PLAIN) -> Mapping[str, int]:
+        from jobflow_remote.queuedb import bsonfiles
         from jobflow_remote.queuedb.sqlite import admin
 
+        if options.bson:
+            return bsonfiles.write_queue(self, target / self.path.stem, compress=options.compress)
+        if target.is_dir():
+            target = target / f"{self.path.name}{'.gz' if options.compress else ''}"
+        if target.exists() and target.samefile(self.path):
+            raise ConfigError(
+                f"{target} is the queue database itself", hint="name another folder for the backup"
+            )
         with self._reading() as connection:
-            return admin.copy_database(connection, target / self.path.name if target.is_dir() else target)
+            return admin.copy_database(connection, target, compress=options.compress)
+
+    def restore(self, files: Mapping[str, Path], options: BackupOptions = PLAIN) -> Mapping[str, int]:
+        from jobflow_remote.queuedb import bsonfiles
+
+        return bsonfiles.load_queue(self, files)
 
 
 def _check_filesystem(path: Path, *, allow_network: bool, mounts: str | None) -> bool:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ import pytest
 from jobflow_remote.errors import QueueDatabaseError
 from jobflow_remote.model.records import Document, new_flow_document
 from jobflow_remote.model.states import JobState
+from jobflow_remote.queuedb import bsonfiles
 from jobflow_remote.queuedb.moving import KEYS
-from jobflow_remote.queuedb.port import QueueDatabase
+from jobflow_remote.queuedb.port import BackupOptions, QueueDatabase
 from jobflow_remote.testing.contracts.queuedb.crashes import snapshot
 from jobflow_remote.testing.contracts.queuedb.documents import Stage, toy_document, toy_flow
 
@@ -152,3 +154,22 @@ class MovingContract:
             list(database.dump("job"))
         with pytest.raises(ValueError, match="no collection 'job'"):
             database.load("job", [])
+
+    @pytest.mark.parametrize("compress", [False, True])
+    def test_a_backup_in_bson_is_restored(self, stage: Stage, tmp_path: Path, compress: bool) -> None:
+        _fill(stage)
+        documents, seen = _dump(stage.database), snapshot(stage.database)
+        counts = stage.database.backup(tmp_path, BackupOptions(compress=compress, bson=True))
+        files = bsonfiles.find_files(tmp_path)
+        assert files is not None
+        checked = bsonfiles.check_files(files)
+        assert checked == counts
+        assert (counts["jobs"], counts["flows"], counts["batches"]) == (7, 2, 1)
+        assert {path.suffix for path in files.values()} == {".gz" if compress else ".bson"}
+        assert {path.stat().st_mode & 0o777 for path in files.values()} == {0o600}
+        stage.database.reset()
+        stage.database.restore(files, BackupOptions(bson=True))
+        assert _dump(stage.database) == documents
+        assert snapshot(stage.database) == {**seen, "session": None}
+        assert stage.database.check_integrity() == []
+        assert stage.database.insert_flow(toy_flow({"new": []}).new) == ["8"]
