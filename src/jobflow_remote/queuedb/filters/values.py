@@ -188,13 +188,13 @@ def build_regex(pattern: Any, options: str = "") -> re.Pattern[str]:
     for letter in options:
         flags |= int(_FLAGS.get(letter, 0))
     try:
-        return re.compile(_to_python(pattern), flags)
+        return re.compile(_to_python(pattern, by_lines=bool(flags & re.MULTILINE)), flags)
     except (re.error, RecursionError) as exc:
         raise FilterError(f"the regular expression {pattern!r} cannot be understood: {exc}") from None
 
 
 _SETS = {"d": "0-9", "w": "A-Za-z0-9_", "s": r"\t\n\v\f\r "}
-_PCRE_ONLY = re.compile(r"\\.|\(\?<(?![=!])|\(\?[aLu]|\{,\d+\}|\[\^?\]?|\]", re.DOTALL)
+_PCRE_ONLY = re.compile(r"\\.|\(\?<(?![=!])|\(\?[aLu]|\{,\d+\}|\^|\[\^?\]?|\]", re.DOTALL)
 _IN_PYTHON = {
     "\\z": r"\Z",
     "\\Z": r"(?=\n?\Z)",
@@ -209,12 +209,15 @@ _UNKNOWN = ("\\u", "\\U", "\\N", "\\v", "(?a", "(?L", "(?u")
 _IN_SET = {f"\\{letter}": names for letter, names in _SETS.items()}
 
 
-def _to_python(pattern: str) -> str:
+_BY_LINES = re.compile(r"\(\?[a-z]*m")
+
+
+def _to_python(pattern: str, *, by_lines: bool) -> str:
     """The same in Python's spelling.
 
     The end of the text is ``\\z`` in PCRE and ``\\Z`` in Python (where PCRE's ``\\Z`` is ``(?=\\n?\\Z)``); named groups
-    need no ``P`` in PCRE; ``{,3}`` is text; and digits, letters and spaces are those of ASCII, while case is that of
-    Unicode.
+    need no ``P`` in PCRE; ``{,3}`` is text; no line begins behind the last newline; and digits, letters and spaces
+    are those of ASCII, while case is that of Unicode.
 
     Raises
     ------
@@ -222,6 +225,7 @@ def _to_python(pattern: str) -> str:
         For what has no spelling in Python, as the complement of a class inside of a set.
     """
     in_set = False
+    begin = r"(?:\A|^(?!\Z))" if by_lines or _BY_LINES.search(pattern) else "^"
 
     def spell(match: re.Match[str]) -> str:
         nonlocal in_set
@@ -233,6 +237,8 @@ def _to_python(pattern: str) -> str:
             return found
         if found in _UNKNOWN or (in_set and found in ("\\D", "\\W", "\\S")):
             raise FilterError(f"{found} cannot be used there in the regular expression {pattern!r}")
+        if found == "^" and not in_set:
+            return begin
         if found[0] == "{" and not in_set:
             return f"\\{found}"
         return (_IN_SET if in_set else _IN_PYTHON).get(found, found)
