@@ -145,6 +145,8 @@ class _Words:
         if not self.lines:
             return given
         wrote = "; ".join(line.strip() for line in self.lines)
+        if "memory" in wrote.lower() and "memory" not in (given or ""):
+            given = "out of memory"
         return f"{given} ({wrote})" if given else wrote
 
 

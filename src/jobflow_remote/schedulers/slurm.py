@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from jobflow_remote.layout import QUEUE_ERR_FILENAME, QUEUE_OUT_FILENAME
@@ -11,6 +12,8 @@ from jobflow_remote.schedulers.port import HostJobState
 
 _LIST_FIELDS = "%F|%T|%r|%l|%N|%j"
 _SACCT_FIELDS = "JobIDRaw,State,ExitCode,Timelimit,NodeList,Reason,JobName"
+
+_SCONTROL_CODE = re.compile(r"^JobId=(\d+) .*? ExitCode=(\d+:\d+) ", re.MULTILINE)
 
 _RUNNING = {"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "STAGE_OUT", "SIGNALING", "RESIZING"}
 _WAITING = {
@@ -37,7 +40,8 @@ class SlurmDialect(Dialect):
         f'command -v sacct >/dev/null && past=$(jf_t sacct -n -X -P -j "$ids" -o {_SACCT_FIELDS}) '
         """&& printf '%s\\n' "$past" | sed 's/^/sacct|/'
 for u in $(printf '%s\\n' "$past" | sed -nE 's/.*\\|CANCELLED by ([0-9]+)\\|.*/\\1/p' | sort -u); do
-  printf 'user|%s|%s\\n' "$u" "$(id -nu "$u" 2>/dev/null)"; done"""
+  printf 'user|%s|%s\\n' "$u" "$(id -nu "$u" 2>/dev/null)"; done
+[ -n "$past" ] || for u; do jf_t scontrol show job -o "$u" 2>/dev/null; done"""
     )
     cancel = 'jf_t scancel "$@"'
     away = "unable to contact slurm controller|connection refused|unable to establish connection"
@@ -75,13 +79,15 @@ for u in $(printf '%s\\n' "$past" | sed -nE 's/.*\\|CANCELLED by ([0-9]+)\\|.*/\
 
     def parse_past(self, text: str) -> dict[str, list[Left]]:
         users = dict(line.split("|")[1:3] for line in text.splitlines() if line.startswith("user|"))
+        codes = dict(_SCONTROL_CODE.findall(text))
         found: dict[str, list[Left]] = {}
         for line in text.splitlines():
             words = line.removeprefix("sacct|").split("|", 6)
             if line.startswith("sacct|") and len(words) == 7:
                 number, state, code, limit, nodes, reason, name = words
             elif len(words) == 6 and words[0].isdigit():
-                (number, state, reason, limit, nodes, name), code = words, ""
+                number, state, reason, limit, nodes, name = words
+                code = codes.get(number, "")
             else:
                 continue
             found.setdefault(number, []).append(_left(name, state, code, limit, nodes, reason, users))
@@ -118,6 +124,8 @@ def _left(
         text = f"cancelled by {who}" if who else "cancelled"
     elif word == "FAILED" and reason not in ("None", "NonZeroExitCode", "(null)", ""):
         text = reason
+    if word not in ("COMPLETED", "FAILED") and not _exit_code(code):
+        code = ""  # Slurm's 0 is not the job's
     final = word not in _RUNNING | _WAITING
     return Left(name, word, final, _exit_code(code) if final else None, text if final else None)
 
