@@ -6,11 +6,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trouble_jobs as trouble
 from jobflow import Flow
 from tests_home import Home, Wait
 
 from jobflow_remote import submit_flow
+from jobflow_remote.jobs.jobcontroller import JobController
+from jobflow_remote.jobs.state import JobState
 from jobflow_remote.testing import add
 
 
@@ -111,3 +114,51 @@ def test_how_jobs_run_can_be_changed(home: Home) -> None:
     unknown = home.jf("job", "set", "worker", "lcal", "-did", "1", check=False)
     assert unknown.returncode == 1
     assert "no worker 'lcal'" in unknown.stderr
+
+
+def test_flows_are_deleted_with_what_belongs_to_them(
+    running_single: Home, tmp_path: Path, wait_for: Wait
+) -> None:
+    home = running_single
+    done = submit_flow(add(1, 2))
+    done.wait(60, progress=False)
+    waiting = submit_flow(trouble.waits_for_file(str(tmp_path / "never")))
+    wait_for(lambda: info(home, "2")["state"] == "RUNNING")
+    running, folder = info(home, "2"), Path(info(home, "1")["run_dir"])
+    declined = home.jf("flow", "delete", "-did", "1", "-a")
+    assert "1 flow(s), their outputs and run folders: Flow (1 jobs)" in declined.stdout
+    assert folder.is_dir()
+    home.jf("flow", "delete", "-did", "1", "-a", "-y")
+    assert not folder.exists()
+    assert home.jf("job", "output", done.uuids[0], check=False).returncode == 1
+    home.jf("flow", "delete", "-fid", waiting.flow_uuid, "-y")
+    wait_for(lambda: not process_is_there(running))
+    assert home.json("job", "list") == []
+
+
+def test_run_folders_are_cleaned_and_flows_resumed(running_single: Home) -> None:
+    home = running_single
+    submitted = submit_flow(add(1, 2))
+    submitted.wait(60, progress=False)
+    folder = Path(info(home, "1")["run_dir"])
+    assert "Removed 1 run folder(s)" in home.jf("flow", "clean", "-did", "1", "-y").stdout
+    assert not folder.exists()
+    assert home.json("job", "output", "1") == 3
+    assert home.jf("flow", "resume", "1", check=False).returncode == 1
+
+
+def test_the_same_from_python(home: Home) -> None:
+    first = add(1, 2)
+    submitted = submit_flow(Flow([first, add(first.output, 3), add(4, 5)]))
+    with JobController.from_project_name("test") as controller:
+        assert controller.pause_jobs(db_ids=["1", "3"]) == ["1", "3"]
+        with pytest.raises(ValueError, match="cannot pause job 1"):
+            controller.pause_job(db_id="1")
+        assert controller.pause_jobs(db_ids=["1", "2"], raise_on_error=False) == ["2"]
+        assert controller.resume_flow(flow_id=submitted.flow_uuid) == 3
+        assert controller.stop_job(db_id="3") == "3"
+        assert controller.set_job_state(JobState.COMPLETED, db_id="1") == "1"
+        assert states(home) == {"1": "COMPLETED", "2": "READY", "3": "USER_STOPPED"}
+        assert controller.rerun_job(db_id="1", force=True) == ["1", "2"]
+        assert controller.set_job_run_properties(priority=3, db_ids="2") == ["2"]
+        assert controller.delete_flows(flow_ids=submitted.flow_uuid) == [submitted.flow_uuid]

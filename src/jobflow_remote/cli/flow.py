@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from jobflow_remote.cli import flowactions
 from jobflow_remote.cli import types as t
 from jobflow_remote.cli.columns import choose_job_columns, job_fields, make_table, to_json
 from jobflow_remote.cli.invocation import current
@@ -122,3 +123,6 @@ def watch(
     if not progress.finished:
         raise typer.Exit(EXIT_TIMEOUT)
     raise typer.Exit(0 if progress.succeeded else 1)
+
+
+flowactions.register(app)

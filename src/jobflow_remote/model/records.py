@@ -256,4 +256,4 @@ class RunnerSession:
 
 def health_key(worker: str, step: str) -> str:
     """Auxiliary document that says since when and why a step of a worker cannot work, and the next try."""
-    return f"worker_health/{worker}/{step}"
+    return f"worker_health/{worker.replace('.', '%2E')}/{step}"  # a dot would be a path to MongoDB
