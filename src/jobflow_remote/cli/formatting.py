@@ -29,6 +29,14 @@ def format_duration(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}"
 
 
+def format_size(size: float) -> str:
+    """Bytes in units of 1024, as ``ls -h``."""
+    unit = 0
+    while size >= 1024 and unit < 4:
+        size, unit = size / 1024, unit + 1
+    return f"{size:.1f} {'BKMGT'[unit]}B" if unit else f"{size:.0f} B"
+
+
 def shorten(text: str, length: int) -> str:
     """The beginning of a text."""
     return text if len(text) <= length else text[: length - 1] + "…"

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from jobflow_remote.cli import jobactions
+from jobflow_remote.cli import jobactions, jobfiles
 from jobflow_remote.cli import types as t
 from jobflow_remote.cli.columns import choose_job_columns, job_fields, make_table, to_json
 from jobflow_remote.cli.invocation import current
@@ -150,25 +150,5 @@ def output(
         show(value)
 
 
-@app.command("queue-out")
-def queue_out(job_id: t.JobId, index: t.JobIndex = None) -> None:
-    """Print what a job's process wrote: queue.out and queue.err in its run folder."""
-    from jobflow_remote.cli.output import print_error
-    from jobflow_remote.control.files import read_queue_files
-
-    services = current().services(for_machines=not out_console().is_terminal)
-    files = read_queue_files(services, job_id, index)
-    if files is None:
-        print_message(
-            "The job has no run folder yet: it was not sent to its worker", style="gold1", to_stderr=True
-        )
-        return
-    for file in files:
-        print_message(f"--- {file.path} ---", style="bold", to_stderr=not out_console().is_terminal)
-        if file.error is not None:
-            print_error(file.error)
-        else:
-            typer.echo(file.content, nl=not file.content.endswith("\n"))
-
-
+jobfiles.register(app)
 jobactions.register(app)
