@@ -13,7 +13,9 @@ from jobflow_remote.cli.invocation import current
 from jobflow_remote.cli.jfr_typer import JFRTyper
 from jobflow_remote.cli.output import confirm, err_console, out_console, print_json, print_message
 from jobflow_remote.config.loglevel import LogLevel
+from jobflow_remote.errors import QueueDatabaseAwayError
 from jobflow_remote.model.clock import utcnow
+from jobflow_remote.services.awaynote import read_note
 
 if TYPE_CHECKING:
     from jobflow_remote.daemon.manager import DaemonManager
@@ -150,15 +152,20 @@ def _ask_elsewhere() -> bool:
 
 @app.command("status")
 def status(as_json: t.AsJson = False) -> None:
-    """Say whether the runner's daemon is running."""
-    state = _manager(for_machines=as_json).check_status().value.lower()
+    """Say whether the runner's daemon is running, and whether the queue database has gone away from it."""
+    manager = _manager(for_machines=as_json)
+    state = manager.check_status().value.lower()
+    away = None if state == "shut_down" else read_note(manager.files.daemon_dir)
     if as_json:
-        print_json({"status": state})
+        known = {} if away is None else {"database_away": {"since": away.since, "why": away.why}}
+        print_json({"status": state, **known})
         return
     colors = {"running": "green", "shut_down": "red", "stopped": "red"}
     from rich.text import Text
 
     out_console().print(Text.assemble("Daemon status: ", (state, f"bold {colors.get(state, 'gold1')}")))
+    if away is not None:
+        print_message(away.describe(), style="gold1")
 
 
 def _session_values(session: RunnerSession) -> dict[str, Any]:
@@ -179,17 +186,28 @@ def info(
 ) -> None:
     """Show the processes of the runner, and what the queue database knows of it."""
     manager = _manager(for_machines=as_json)
-    queue = current().queue(for_machines=as_json)
     processes = manager.get_processes_info()
-    session = queue.get_session()
+    try:
+        session, away = current().queue(for_machines=as_json).get_session(), None
+    except QueueDatabaseAwayError as error:
+        session, away = None, error
     if as_json:
-        print_json(_info_json(processes, session))
-        return
+        database = {} if away is None else {"database_away": {"why": away.message}}
+        print_json({**_info_json(processes, session), **database})
+    else:
+        _print_processes(processes)
+        if away is None:
+            _print_session(session, verbosity)
+    if away is not None:
+        known = read_note(manager.files.daemon_dir) if processes else None
+        raise QueueDatabaseAwayError(known.describe() if known else away.message, hint=away.hint)
+
+
+def _print_processes(processes: dict[str, dict[str, Any]] | None) -> None:
     if processes is None:
         print_message("The daemon of this machine is not running", style="gold1")
     else:
         out_console().print(_process_table(processes))
-    _print_session(session, verbosity)
 
 
 def _info_json(processes: dict[str, dict[str, Any]] | None, session: RunnerSession | None) -> dict[str, Any]:

@@ -7,10 +7,12 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from jobflow_remote.config.workers import WorkerBase
+from jobflow_remote.engine.databasewatch import DatabaseWatch
 from jobflow_remote.engine.polling import StatusDesk
 from jobflow_remote.hosts.port import Host
 from jobflow_remote.layout import run_folder
@@ -35,7 +37,12 @@ class RunnerContext:
     """Wake the lanes of a step (of one worker) in this process."""
     desk: StatusDesk = field(default_factory=StatusDesk)
     """Where workers on the same host ask their scheduler together."""
+    database: DatabaseWatch = field(init=False)
+    """Through it the queue database is asked."""
     _threads: dict[str, ThreadPoolExecutor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.database = DatabaseWatch(self.services.daemon_dir)
 
     async def in_thread(self, name: str, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run a blocking call in the thread called ``name``."""
@@ -45,8 +52,8 @@ class RunnerContext:
         return await loop.run_in_executor(self._threads[name], lambda: call(*args, **kwargs))
 
     async def in_queue_thread(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run a call to the queue database."""
-        return await self.in_thread("queue database", call, *args, **kwargs)
+        """Run a call to the queue database; it fails at once while the database is known to be away."""
+        return await self.in_thread("queue database", partial(self.database.call, call, *args, **kwargs))
 
     def close(self) -> None:
         """Let the threads end."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
+from typing import ParamSpec, TypeVar
 
 from jobflow_remote.engine.context import RunnerContext
 from jobflow_remote.errors import JobflowRemoteError
@@ -11,6 +14,9 @@ from jobflow_remote.model.clock import utcnow
 from jobflow_remote.model.records import health_key
 
 logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Health:
@@ -32,23 +38,26 @@ class Health:
         """It works (again)."""
         if self._since is None and self._looked:
             return
-        if self._since is not None or await self._was_left_down():
-            await self._write(None)
+        known_as_down = self._since is not None or await self._was_left_down()
+        if known_as_down and not await self._write(None):
+            return
         self._since, self._looked = None, True
 
     async def _was_left_down(self) -> bool:
         """Whether a runner that was killed said so."""
         try:
-            return bool(
-                await self._runner.in_thread("changes", self._runner.services.queue.get_auxiliary, self._key)
-            )
+            return bool(await self._ask(self._runner.services.queue.get_auxiliary, self._key))
         except JobflowRemoteError:
             return False
 
-    async def _write(self, value: dict[str, object] | None) -> None:
+    async def _write(self, value: dict[str, object] | None) -> bool:
         try:
-            await self._runner.in_thread(
-                "changes", self._runner.services.queue.set_auxiliary, self._key, value
-            )
+            await self._ask(self._runner.services.queue.set_auxiliary, self._key, value)
         except JobflowRemoteError as error:  # the database itself may be what is away
             logger.debug("cannot tell how the worker is: %s", error.message)
+            return False
+        return True
+
+    async def _ask(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        asking = partial(self._runner.database.call, call, *args, **kwargs)
+        return await self._runner.in_thread("changes", asking)

@@ -1,7 +1,8 @@
 """The heartbeat: prolongs the lease of the runner's session, and hears when the runner should stop.
 
 It has a thread of its own, so that no slow step can hold it up. Every process of the runner has one; the one that
-holds the lock writes, the others only look.
+holds the lock writes, the others only look. While the queue database is away it is the one that goes on asking; a
+lease that has run out meanwhile is taken again, unless somebody else has taken the queue.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from jobflow_remote.errors import JobflowRemoteError, SessionLostError
+from jobflow_remote.engine.databasewatch import DatabaseWatch
+from jobflow_remote.errors import JobflowRemoteError, QueueDatabaseAwayError, SessionLostError
 from jobflow_remote.queuedb.port import QueueDatabase
 
 logger = logging.getLogger(__name__)
 
 _LOOK_AT_PARENT_SECONDS = 1.0
+_FIRST_PAUSE_SECONDS = 0.25
+"""Before a database that is away is asked again; doubled each time, up to the usual pace."""
 
 
 class Heartbeat(threading.Thread):
@@ -39,6 +43,7 @@ class Heartbeat(threading.Thread):
         queue: QueueDatabase,
         token: str,
         *,
+        watch: DatabaseWatch,
         daemon_dir: Path,
         every_seconds: float,
         lease_seconds: float,
@@ -46,11 +51,12 @@ class Heartbeat(threading.Thread):
         on_end: Callable[[str], None],
     ) -> None:
         super().__init__(name="heartbeat", daemon=True)
-        self.queue, self.token = queue, token
+        self.queue, self.token, self._watch = queue, token, watch
         self.every_seconds, self.lease_seconds = every_seconds, lease_seconds
         self._on_end = on_end
         self._parent = parent
         self._stopped = threading.Event()
+        self._pause_seconds = _FIRST_PAUSE_SECONDS
         self._lock_path = daemon_dir / "heartbeat.lock"
         self._lock: IO[str] | None = None
 
@@ -70,24 +76,35 @@ class Heartbeat(threading.Thread):
                 if reason:
                     self._on_end(reason)
                     return
-                left = self.every_seconds
+                left = self._next_seconds()
             pause = min(left, _LOOK_AT_PARENT_SECONDS) if self._parent is not None else left
             self._stopped.wait(pause)
             left -= pause
 
+    def _next_seconds(self) -> float:
+        if not self._watch.is_away:
+            self._pause_seconds = _FIRST_PAUSE_SECONDS
+            return self.every_seconds
+        pause, self._pause_seconds = self._pause_seconds, 2 * self._pause_seconds
+        return min(pause, self.every_seconds)
+
     def _beat(self) -> str | None:
         try:
             if self._is_writer():
-                session = self.queue.renew_session(self.token, lease_seconds=self.lease_seconds)
+                session = self._watch.ask(
+                    self.queue.renew_session, self.token, lease_seconds=self.lease_seconds
+                )
             else:
-                found = self.queue.get_session()
+                found = self._watch.ask(self.queue.get_session)
                 if found is None or found.token != self.token:
                     return "superseded"
                 session = found
         except SessionLostError:
             return "superseded"
-        except JobflowRemoteError as error:
-            logger.warning("no heartbeat: %s", error.message)
+        except QueueDatabaseAwayError:
+            return None  # the watch has said so
+        except Exception as error:  # a heart that stops would give the queue away
+            logger.warning("no heartbeat: %s", error, exc_info=not isinstance(error, JobflowRemoteError))
             return None
         return session.stop_requested
 

@@ -20,7 +20,7 @@ from jobflow_remote.engine.context import RunnerContext
 from jobflow_remote.engine.health import Health
 from jobflow_remote.engine.outcome import Advance, Failed, Finish, Outcome
 from jobflow_remote.engine.steps.port import Step
-from jobflow_remote.errors import Failure, JobflowRemoteError, SessionLostError
+from jobflow_remote.errors import Failure, JobflowRemoteError, QueueDatabaseAwayError, SessionLostError
 from jobflow_remote.model import lifecycle
 from jobflow_remote.model.changes import ApplyResult, ChangeSet
 from jobflow_remote.model.clock import utcnow
@@ -61,6 +61,7 @@ class Lane:
         self._woken = asyncio.Event()
         self._woken.set()
         self._stopping = asyncio.Event()
+        self._resumed = asyncio.Event()
 
     @property
     def name(self) -> str:
@@ -74,6 +75,11 @@ class Lane:
     def stop(self) -> None:
         """Finish the step in hand, not the backlog."""
         self._stopping.set()
+        self.resume()
+
+    def resume(self) -> None:
+        """Wait for nothing: what kept the lane from working may have passed."""
+        self._resumed.set()
         self._woken.set()
 
     async def run(self) -> None:
@@ -166,6 +172,13 @@ class Lane:
         )
 
     async def _bad_turn(self, error: Exception) -> None:
+        self._resumed.clear()
+        if self._stopping.is_set():
+            return
+        if isinstance(error, QueueDatabaseAwayError):  # said once, for all lanes; the heartbeat tries again
+            away = self.runner.database.is_away
+            await _wait(self._resumed, _LONGEST_PAUSE_SECONDS if away else _FIRST_PAUSE_SECONDS)
+            return
         why = (
             describe_error(error)
             if isinstance(error, JobflowRemoteError)
@@ -178,7 +191,7 @@ class Lane:
         weather = self.weather
         weather.why = why
         await self._health.is_down(why, next_try_seconds=weather.pause_seconds)
-        await _wait(self._stopping, weather.pause_seconds)
+        await _wait(self._resumed, weather.pause_seconds)
         weather.pause_seconds = min(_LONGEST_PAUSE_SECONDS, weather.pause_seconds * 2)
 
     async def _clear_up(self) -> None:

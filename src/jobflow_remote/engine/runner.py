@@ -13,17 +13,26 @@ import signal
 import time
 from collections.abc import Iterable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import IO
 
-from jobflow_remote.bootstrap import open_services
+from jobflow_remote.bootstrap import services_of
+from jobflow_remote.config.manager import ConfigManager
+from jobflow_remote.config.project import Project
 from jobflow_remote.engine.context import RunnerContext, WorkerContext
+from jobflow_remote.engine.databasewatch import DatabaseWatch
 from jobflow_remote.engine.heartbeat import Heartbeat
 from jobflow_remote.engine.lane import Lane, LaneOptions
 from jobflow_remote.engine.logs import start_logging
 from jobflow_remote.engine.orphans import give_up_orphans
 from jobflow_remote.engine.table import fallback_seconds, step_class
-from jobflow_remote.errors import CapabilityMissingError, JobflowRemoteError, SessionLostError
+from jobflow_remote.errors import (
+    CapabilityMissingError,
+    JobflowRemoteError,
+    QueueDatabaseAwayError,
+    SessionLostError,
+)
 from jobflow_remote.model.lifecycle import ROLES, UNFINISHED
 from jobflow_remote.outputs.jobfiles import check_file_format
 from jobflow_remote.queuedb.port import WHOLE, Share
@@ -78,6 +87,7 @@ class Runner:
     async def run(self, *, until_idle: bool = False, max_seconds: float | None = None) -> None:
         """Work until told to stop (or, for scripts and tests, until no job is left that the runner could move)."""
         loop = asyncio.get_running_loop()
+        self.context.database.on_back = partial(loop.call_soon_threadsafe, self._resume)
         bell = wakeup.Bell(self.services.daemon_dir, "-".join(self.roles)[:12])
         loop.add_reader(bell.fileno(), self._on_bell, bell)
         heartbeat = self._start_heartbeat(loop)
@@ -139,6 +149,7 @@ class Runner:
         heartbeat = Heartbeat(
             self.services.queue,
             self.context.token,
+            watch=self.context.database,
             daemon_dir=self.services.daemon_dir,
             every_seconds=options.heartbeat_seconds,
             lease_seconds=options.lease_seconds,
@@ -160,6 +171,11 @@ class Runner:
             if wakeup.EVERYBODY in steps or lane.step.name in steps:
                 lane.wake()
 
+    def _resume(self) -> None:
+        """The queue database is back: there may be work for everybody."""
+        for lane in self._lanes:
+            lane.resume()
+
     async def _pause(self, seconds: float) -> None:
         try:
             await asyncio.wait_for(self._stop.wait(), seconds)
@@ -171,7 +187,8 @@ class Runner:
         while not self._stop.is_set():
             await self._pause(_LOOK_FOR_CHANGES_SECONDS)
             try:
-                changed = await self.context.in_thread("changes", self.services.queue.changed_by_others)
+                asking = self.services.queue.changed_by_others
+                changed = await self.context.in_thread("changes", self.context.database.call, asking)
             except JobflowRemoteError:
                 continue
             if changed:
@@ -187,6 +204,8 @@ class Runner:
                     )
             except SessionLostError:
                 raise
+            except QueueDatabaseAwayError:
+                pass  # everybody knows
             except JobflowRemoteError as error:
                 logger.warning("cannot look for jobs without worker: %s", error.message)
             await self._pause(_ORPHANS_EVERY_SECONDS)
@@ -194,8 +213,13 @@ class Runner:
     async def _stop_when_idle(self, max_seconds: float | None) -> None:
         end = None if max_seconds is None else time.monotonic() + max_seconds
         while not self._stop.is_set():
-            load = await self.context.in_queue_thread(self.services.queue.workload)
-            if not any(number for (_, state), number in load.items() if state in UNFINISHED):
+            try:
+                load = await self.context.in_queue_thread(self.services.queue.workload)
+            except QueueDatabaseAwayError:
+                load = None
+            if load is not None and not any(
+                number for (_, state), number in load.items() if state in UNFINISHED
+            ):
                 self.stop("idle")
             elif end is not None and time.monotonic() > end:
                 self.stop("timeout")
@@ -214,11 +238,16 @@ def run_runner(
     Started by the daemon it joins the session that the daemon opened; by hand it opens one.
     """
     chosen = tuple(ROLES) if not roles else tuple(role for role in ROLES if role in set(roles))
+    project = ConfigManager().get_project(project_name)
+    _start_logs(project, chosen, log_level, daemonized)
+    token = os.environ.get(TOKEN_VARIABLE) if daemonized else None
     with ExitStack() as stack:
-        services = stack.enter_context(open_services(project_name))
-        _start_logs(services, chosen, log_level, daemonized)
-        token = os.environ.get(TOKEN_VARIABLE) if daemonized else None
-        alive = hold_alive_lock(services.daemon_dir) if token else None
+        alive = hold_alive_lock(project.daemon_dir) if token else None
+        services = _open_services(project, patiently=token is not None)
+        if services is None:
+            return 0
+        stack.enter_context(services)
+        logger.info("project %s: %s, on %s", project.name, ", ".join(chosen), services.queue.describe())
         if token is None:
             token, alive = _open_own_session(services)
         runner = Runner(services, token, roles=chosen, daemonized=daemonized, share=_share())
@@ -232,8 +261,24 @@ def run_runner(
         return {"superseded": EXIT_SUPERSEDED, "failed": 1}.get(str(runner.ended_by), 0)
 
 
-def _start_logs(services: Services, roles: tuple[str, ...], log_level: str | None, daemonized: bool) -> None:
-    project = services.project
+def _open_services(project: Project, *, patiently: bool) -> Services | None:
+    """Open what the runner works with; ``patiently``: wait for a database that is away. None: nobody wants us."""
+    watch, pause = DatabaseWatch(project.daemon_dir), 0.25
+    while True:
+        try:
+            services = watch.ask(services_of, project)
+            watch.forget_former()
+            return services
+        except QueueDatabaseAwayError:
+            if not patiently:
+                raise
+        time.sleep(pause)
+        pause = min(2 * pause, project.runner.heartbeat_seconds)
+        if os.getppid() != _daemon_pid(Path(project.daemon_dir)):
+            return None
+
+
+def _start_logs(project: Project, roles: tuple[str, ...], log_level: str | None, daemonized: bool) -> None:
     level = type(project.log_level)(log_level) if log_level else project.log_level
     name = "runner" if len(roles) == len(ROLES) else f"runner_{'_'.join(roles)}"
     start_logging(
@@ -247,7 +292,6 @@ def _start_logs(services: Services, roles: tuple[str, ...], log_level: str | Non
         check_file_format(project.remote_jobstore)
     except CapabilityMissingError as error:
         logger.warning("%s; they do. %s", error.message, error.hint)
-    logger.info("project %s: %s, on %s", project.name, ", ".join(roles), services.queue.describe())
 
 
 def _daemon_pid(daemon_dir: Path) -> int:
