@@ -18,7 +18,6 @@ from jobflow_remote.cli.output import (
     print_message,
 )
 from jobflow_remote.cli.selecting import FlowQuery
-from jobflow_remote.control.admin import check_runner_stopped
 from jobflow_remote.control.ids import resolve_flow
 from jobflow_remote.errors import JobflowRemoteError
 
@@ -147,6 +146,7 @@ def clean(
 ) -> None:
     """Remove the run folders of jobs that have ended from the workers; queue and outputs stay."""
     from jobflow_remote.control import flows as control
+    from jobflow_remote.control.admin import check_runner_stopped
 
     invocation = current()
     services = invocation.services(for_machines=as_json)

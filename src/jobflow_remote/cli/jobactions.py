@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,9 +12,11 @@ from jobflow_remote.cli.jfr_typer import JFRTyper
 from jobflow_remote.cli.output import confirm, out_console, print_error, print_json, print_message, print_note
 from jobflow_remote.cli.parsing import parse_dict
 from jobflow_remote.cli.selecting import JobQuery
-from jobflow_remote.control import act, ids
 from jobflow_remote.errors import ConfigError, JobflowRemoteError
 from jobflow_remote.model.states import JobState
+
+if TYPE_CHECKING:  # listings load this module, and act upon nothing
+    from jobflow_remote.control import act
 
 _SHOWN = 10
 
@@ -41,6 +42,8 @@ class _FirstRefusal(Exception):
 def _keys(
     which: JobQuery, job_id: str | None, index: int | None, yes: bool, verb: str, quiet: bool
 ) -> list[act.Key]:
+    from jobflow_remote.control import ids
+
     queue = current().queue(for_machines=quiet)
     if job_id is not None:
         if not which.is_empty:
@@ -74,6 +77,8 @@ def _perform(
     dry_run: bool = False,
 ) -> None:
     """Select, act with progress, tell what was done and what was not, and why."""
+    from dataclasses import asdict
+
     keys = _keys(which, job_id, index, yes, verb, as_json)
     outcomes: list[act.JobOutcome] = []
     if keys:
@@ -93,6 +98,7 @@ def _act(
     from rich.progress import Progress
 
     from jobflow_remote.cli.output import err_console
+    from jobflow_remote.control import act
 
     seen: list[act.JobOutcome] = []
     with Progress(console=err_console(), transient=True, disable=len(keys) < _SHOWN) as progress:
@@ -183,6 +189,8 @@ def rerun(
     Possible where nothing has built upon the job. With --force all that depends on it runs again, whatever it did, and
     jobs that the former run brought about are superseded. --dry-run lists what would change.
     """
+    from jobflow_remote.control import act
+
     properties = {
         key: value for key, value in (("worker", to_worker), ("resources", resources)) if value is not None
     }
@@ -207,6 +215,8 @@ def retry(
     break_lock: BreakLock = False,
 ) -> None:
     """Try the failed step of jobs again: REMOTE_ERROR goes back to the state before it."""
+    from jobflow_remote.control import act
+
     _perform(
         act.retry(why), "retry", which=which, job_id=one, index=index, verbosity=verbosity, yes=yes,
         as_json=as_json, raise_on_error=raise_on_error,
@@ -225,6 +235,8 @@ def pause(
     wait: Wait = None,
 ) -> None:
     """Hold jobs back that have not begun, until ``resume``."""
+    from jobflow_remote.control import act
+
     _perform(
         act.pause(why), "pause", which=which, job_id=one, index=index, verbosity=verbosity, yes=yes,
         as_json=as_json, raise_on_error=raise_on_error,
@@ -243,6 +255,8 @@ def resume(
     wait: Wait = None,
 ) -> None:
     """Let paused and stopped jobs go on."""
+    from jobflow_remote.control import act
+
     _perform(
         act.play(why), "resume", which=which, job_id=one, index=index, verbosity=verbosity, yes=yes,
         as_json=as_json, raise_on_error=raise_on_error,
@@ -262,6 +276,8 @@ def stop(
     break_lock: BreakLock = False,
 ) -> None:
     """Stop jobs, also where they run: what they did is lost. ``resume`` starts them from the beginning."""
+    from jobflow_remote.control import act
+
     _perform(
         act.stop(why), "stop", which=which, job_id=one, index=index, verbosity=verbosity, yes=yes,
         as_json=as_json, raise_on_error=raise_on_error,
@@ -281,6 +297,8 @@ def set_state(
     break_lock: BreakLock = False,
 ) -> None:
     """Write a state without any check: for repairs. Nothing is run, stopped or removed."""
+    from jobflow_remote.control import act
+
     _perform(
         act.set_state(new_state, why), f"set to {new_state.value}", which=which, job_id=one, index=index,
         verbosity=verbosity, yes=yes, as_json=as_json,
@@ -303,6 +321,8 @@ def set_worker(
     verbosity: t.Verbosity = 0,
 ) -> None:
     """Set the worker of jobs that the runner has not in hand."""
+    from jobflow_remote.control import act
+
     _check_worker(new_worker)
     _set(act.set_properties(worker=new_worker), "set the worker of", which, raise_on_error, yes, verbosity)
 
@@ -315,6 +335,8 @@ def set_exec_config(
     verbosity: t.Verbosity = 0,
 ) -> None:
     """Set the execution configuration of jobs that the runner has not in hand."""
+    from jobflow_remote.control import act
+
     known = current().services().project.exec_config
     if exec_config not in known:
         raise ConfigError(
@@ -347,6 +369,8 @@ def set_resources(
     verbosity: t.Verbosity = 0,
 ) -> None:
     """Set the resources of jobs that the runner has not in hand."""
+    from jobflow_remote.control import act
+
     values = _as_qresources(resources) if qresources else resources
     decide = act.set_properties(resources=values, merge=not replace)
     _set(decide, "set the resources of", which, raise_on_error, yes, verbosity)
@@ -370,6 +394,8 @@ def set_priority(
     verbosity: t.Verbosity = 0,
 ) -> None:
     """Set the priority of jobs."""
+    from jobflow_remote.control import act
+
     _set(act.set_properties(priority=priority), "set the priority of", which, raise_on_error, yes, verbosity)
 
 
