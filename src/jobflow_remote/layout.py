@@ -29,6 +29,11 @@ EXIT_PREFIX = ".jfremote_exit."
 """Followed by the attempt: exit code of the submission script (128 + n when killed by signal n)."""
 TAKEN_PREFIX = ".jfremote_taken."
 """Followed by the attempt: created exclusively by ``execution`` when it begins the job's function."""
+NO_ATTEMPT = "0"
+"""Attempt that an input file means which names none, as those of jobflow-remote 1.0.1."""
+FORMER_ATTEMPT = "old-"
+"""Begins the attempts that jobs in flight get when a database of an older release is upgraded: their folders have none of
+the files above, and their results no attempt or :data:`NO_ATTEMPT`."""
 
 FORMAT_VERSION = 2
 """Version of the input and output files; 1 is that of jobflow-remote 1.0.1."""

@@ -14,9 +14,6 @@ from jobflow_remote.execution import plainjson
 from jobflow_remote.execution.jobfields import stores_used
 from jobflow_remote.execution.placeholder import fill_placeholders
 
-DEFAULT_ATTEMPT = "0"
-"""Attempt of an input file that names none, as those of jobflow-remote 1.0.1."""
-
 
 @dataclass(frozen=True, slots=True)
 class JobInput:
@@ -54,7 +51,7 @@ def read_input(folder: Path) -> JobInput:
             job=content["job"],
             store_names=list((content.get("store") or {}).get("additional_stores") or ()),
             job_doc=content.get("job_doc") or {},
-            attempt=str(content.get("attempt") or DEFAULT_ATTEMPT),
+            attempt=str(content.get("attempt") or layout.NO_ATTEMPT),
         )
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         if isinstance(error, JobflowRemoteError):

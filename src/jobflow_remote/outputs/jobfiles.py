@@ -15,10 +15,11 @@ from jobflow_remote.model.clock import to_stored
 from jobflow_remote.model.decide.completion import JobResponse, JobResult
 from jobflow_remote.model.decide.submission import GeneratedJob
 from jobflow_remote.model.records import Document
+from jobflow_remote.outputs import formerresults
 
 __all__ = ["check_file_format", "read_output_documents", "read_result", "render_input", "stores_used"]
 
-_JSON_STORES = (None, "maggma_json")
+_JSON_STORES = (None, "maggma_json", "orjson", "msgspec_json")
 """Settings of ``remote_jobstore.store`` that mean the JSON files of this module."""
 _HIDDEN = ("_id", "job", "claim")
 """Fields of a job document that are no business of the compute node; the job travels beside it, resolved."""
@@ -91,24 +92,31 @@ def read_result(folder: Path, *, attempt: str | None = None) -> JobResult | None
         raise _unreadable(path, str(error)) from error
     if not isinstance(content, dict):
         raise _unreadable(path, "it does not hold a dictionary")
-    if attempt is not None and content.get("attempt") not in (None, attempt):
+    if attempt is not None and content.get("attempt") not in _attempts(attempt):
         return None
     if content.get("response") is None and content.get("error") is None:
         return None
     return _parse_result(path, content)
 
 
+def _attempts(attempt: str) -> tuple[str | None, ...]:
+    """What a result says of its attempt. Input files of older releases name none."""
+    former = attempt.startswith(layout.FORMER_ATTEMPT)
+    return (None, attempt, layout.NO_ATTEMPT) if former else (None, attempt)
+
+
 def _parse_result(path: Path, content: Document) -> JobResult:
     version = content.get("version", 1)
-    if version != layout.FORMAT_VERSION:
+    if version not in (1, layout.FORMAT_VERSION):
         raise UnreadableOutputError(
             f"{path} has format {version}, and this jobflow-remote reads {layout.FORMAT_VERSION}",
             hint="Install the same version of jobflow-remote for the worker as for the runner.",
         )
+    parse = _parse_response if version == layout.FORMAT_VERSION else formerresults.parse_response
     try:
         response = content["response"]
         return JobResult(
-            response=None if response is None else _parse_response(response),
+            response=None if response is None else parse(response),
             error=content["error"],
             start_time=_stored_time(content.get("start_time")),
             end_time=_stored_time(content.get("end_time")),

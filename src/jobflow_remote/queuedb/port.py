@@ -27,7 +27,10 @@ from jobflow_remote.model.selection import Filter
 from jobflow_remote.model.states import JobState
 
 if TYPE_CHECKING:  # listings load this module, and change nothing
+    from collections.abc import Callable
+
     from jobflow_remote.model.changes import ApplyResult, ChangeSet
+    from jobflow_remote.model.decide.upgrade import Survey, UpgradeOrder
     from jobflow_remote.queuedb import QueueSpec
 
 Sort = Sequence[tuple[str, int]]
@@ -340,6 +343,35 @@ class QueueDatabase(ABC):
 
         To be called after the last :meth:`load`, while nobody else writes; may be repeated. States are left as they
         are, also those of flows.
+        """
+
+    # -- what older releases left, and indexes ---------------------------------------------------------------
+
+    def survey_upgrade(self) -> Survey | None:
+        """What an older release left here, which can only be read until it is upgraded; None: all is up to date."""
+        return None
+
+    def upgrade(self, order: UpgradeOrder, report: Callable[[int, int], None]) -> None:  # noqa: B027
+        """Bring what an older release left up to date; nothing happens if there is none.
+
+        ``report`` is called with the number of jobs that are done, and of all. Cut short at any moment the database
+        stays readable and closed to writers, and another call goes on where this one ended.
+        """
+
+    @abstractmethod
+    def rebuild_indexes(self) -> int:
+        """Drop all indexes, also those that people created, and build the standard ones; returns how many."""
+
+    @abstractmethod
+    def create_index(self, collection: str, keys: Sequence[tuple[str, int]], *, unique: bool = False) -> str:
+        """Create an index on fields (dotted path, 1 or -1) of a collection; returns its name.
+
+        ``collection``: ``jobs``, ``flows`` or ``auxiliary``.
+
+        Raises
+        ------
+        CapabilityMissingError
+            If this database cannot have it, or would not use it.
         """
 
     @abstractmethod

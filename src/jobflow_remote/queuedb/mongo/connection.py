@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -24,7 +24,8 @@ from jobflow_remote.queuedb.mongo.trouble import translate
 Hook = Callable[[str], None]
 """Called before each write (tests kill the process there)."""
 
-_COUNTER = {"next_id": {"$exists": True}}
+COUNTER = {"next_id": {"$exists": True}}
+RUNNER = {"running_runner": {"$exists": True}}
 
 
 def process_identity() -> dict[str, Any]:
@@ -103,7 +104,7 @@ class Connection:
     def reserve_numbers(self, count: int) -> int:
         """The first of ``count`` numbers that nobody else gets."""
         self.announce("reserve")
-        document = self.auxiliary.find_one_and_update(_COUNTER, {"$inc": {"next_id": count}})
+        document = self.auxiliary.find_one_and_update(COUNTER, {"$inc": {"next_id": count}})
         if document is None:
             raise QueueDatabaseError(
                 f"{self.where} has lost its counter of ids",
@@ -114,13 +115,13 @@ class Connection:
     def bump(self) -> None:
         """Tell others that something was changed."""
         self.announce("bump")
-        self.auxiliary.update_one(_COUNTER, {"$inc": {"changes": 1}})
+        self.auxiliary.update_one(COUNTER, {"$inc": {"changes": 1}})
         with self._counting:
             self._own_changes += 1
 
     def changed_by_others(self) -> bool:
         """Whether others have changed something since the last call."""
-        document = self.auxiliary.find_one(_COUNTER, {"changes": 1}) or {}
+        document = self.auxiliary.find_one(COUNTER, {"changes": 1}) or {}
         with self._counting:
             present, own = int(document.get("changes") or 0), self._own_changes
             seen, self._seen_changes, self._own_changes = self._seen_changes, present, 0
@@ -129,20 +130,41 @@ class Connection:
     # -- what must be there ----------------------------------------------------------------------------------
 
     def initialise(self) -> None:
-        """Create indexes and the counter where they are missing."""
-        counter = self.auxiliary.find_one(_COUNTER)
+        """Create indexes and documents where they are missing. What an older release wrote is left as it is."""
+        counter = self.auxiliary.find_one(COUNTER)
         if counter is not None and counter.get("schema") == schema.SCHEMA_VERSION:
+            return
+        self._check_age(counter)
+        if not self.usable:
             return
         if counter is None:
             self._insert_once({"_id": "next_id", "next_id": 1, "changes": 0})
-        if self.auxiliary.find_one({"running_runner": {"$exists": True}}, {"_id": 1}) is None:
+        if self.auxiliary.find_one(RUNNER, {"_id": 1}) is None:
             empty = {"running_runner": None, "lock_id": None, "lock_time": None, "session": None}
             self._insert_once({"_id": "running_runner", **empty})
         self.create_indexes()
-        self.usable = self.jobs.find_one({"db_number": None}, {"_id": 1}) is None
-        if self.usable:
-            self.announce("initialise")
-            self.auxiliary.update_one(_COUNTER, {"$set": {"schema": schema.SCHEMA_VERSION}})
+        self.announce("initialise")
+        self.auxiliary.update_one(COUNTER, {"$set": {"schema": schema.SCHEMA_VERSION}})
+
+    def _check_age(self, counter: Mapping[str, Any] | None) -> None:
+        """Find out whether an older or a newer release wrote what is here.
+
+        Raises
+        ------
+        QueueDatabaseError
+            If it was a newer one.
+        """
+        present = (counter or {}).get("schema") or 0
+        if present > schema.SCHEMA_VERSION:
+            raise QueueDatabaseError(
+                f"{self.where} was written by a newer release of jobflow-remote",
+                hint="install that release here, too",
+            )
+        inserted = {"state": {"$ne": schema.INCOMING}}
+        self.usable = all(each.find_one(inserted, {"_id": 1}) is None for each in (self.jobs, self.flows))
+        if not self.usable:  # or another process has initialised it just now
+            counter = self.auxiliary.find_one(COUNTER) or {}
+            self.usable = counter.get("schema") == schema.SCHEMA_VERSION
 
     def _insert_once(self, document: dict[str, Any]) -> None:
         self.announce("initialise")
@@ -153,16 +175,6 @@ class Connection:
 
     def create_indexes(self) -> None:
         """Create the indexes that are missing."""
-        for collection, indexes in (
-            (self.jobs, schema.JOB_INDEXES), (self.flows, schema.FLOW_INDEXES), (self.batches, schema.BATCH_INDEXES),
-        ):  # fmt: skip
-            self.announce("initialise")
-            collection.create_indexes([_index(keys, options) for keys, options in indexes])
-        self.announce("initialise")
-        self.intents.create_indexes([_index([("of", 1)], {"sparse": True})])
+        from jobflow_remote.queuedb.mongo import indexes
 
-
-def _index(keys: list[tuple[str, int]], options: dict[str, Any]) -> Any:
-    from pymongo import IndexModel
-
-    return IndexModel(keys, **options)
+        indexes.create(self)

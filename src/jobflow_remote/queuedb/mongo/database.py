@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pymongo.collection import Collection
 
     from jobflow_remote.model.changes import ApplyResult, ChangeSet
+    from jobflow_remote.model.decide.upgrade import Survey, UpgradeOrder
 
 _HIDDEN = ("next_id",)
 """Auxiliary documents that only the database writes."""
@@ -306,6 +307,33 @@ class MongoQueueDatabase(QueueDatabase):
 
         with self._writing() as connection:
             transfer.finish_load(connection)
+
+    # -- what older releases left, and indexes ---------------------------------------------------------------
+
+    def survey_upgrade(self) -> Survey | None:
+        from jobflow_remote.queuedb.mongo import upgrade
+
+        with self._reading() as connection:
+            return upgrade.survey(connection)
+
+    def upgrade(self, order: UpgradeOrder, report: Callable[[int, int], None]) -> None:
+        from jobflow_remote.queuedb.mongo import upgrade
+
+        with self._reading() as connection:
+            if not connection.usable:
+                upgrade.upgrade(connection, order, prefix=self._prefix, report=report)
+
+    def rebuild_indexes(self) -> int:
+        from jobflow_remote.queuedb.mongo import indexes
+
+        with self._writing() as connection:
+            return indexes.rebuild(connection)
+
+    def create_index(self, collection: str, keys: Sequence[tuple[str, int]], *, unique: bool = False) -> str:
+        from jobflow_remote.queuedb.mongo import indexes
+
+        with self._writing() as connection:
+            return indexes.add(connection, collection, keys, unique=unique)
 
     def check_integrity(self) -> list[str]:
         from jobflow_remote.queuedb.mongo import admin

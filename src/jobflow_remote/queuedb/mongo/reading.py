@@ -12,7 +12,7 @@ from pymongo.collection import Collection
 from jobflow_remote.errors import FilterError
 from jobflow_remote.model.records import INPUT_FIELDS, Document
 from jobflow_remote.model.selection import Filter
-from jobflow_remote.model.states import FlowState, JobState
+from jobflow_remote.model.states import STATE_ALIASES, FlowState, JobState
 from jobflow_remote.queuedb.filters import QUEUE_ALIASES, parse
 from jobflow_remote.queuedb.mongo import schema
 from jobflow_remote.queuedb.mongo.connection import Connection
@@ -32,13 +32,13 @@ class Page:
     limit: int = 0
 
 
-def translate_filter(query: Filter, *, hides: bool) -> Document:
+def translate_filter(query: Filter, *, hides: bool, former: bool = False) -> Document:
     """The filter as mongod is asked it: checked, with the spellings that are stored.
 
-    ``hides``: without what is being inserted.
+    ``hides``: without what is being inserted. ``former``: an older release wrote, with its own spellings.
     """
     parse(query)
-    spelled = _spell(query)
+    spelled = _spell(query, former)
     if not hides:
         return spelled
     if not spelled:
@@ -46,13 +46,14 @@ def translate_filter(query: Filter, *, hides: bool) -> Document:
     return {"$and": [spelled, {"derived.incoming": None}]}
 
 
-def _spell(query: Mapping[str, Any]) -> Document:
+def _spell(query: Mapping[str, Any], former: bool) -> Document:
     spelled: Document = {}
     for key, condition in query.items():
         if key in ("$and", "$or", "$nor"):
-            spelled[key] = [_spell(part) for part in condition]
+            spelled[key] = [_spell(part, former) for part in condition]
         elif key in QUEUE_ALIASES:
-            spelled[key] = _replace(condition, QUEUE_ALIASES[key])
+            said = _replace(condition, QUEUE_ALIASES[key])
+            spelled[key] = _widen(said, QUEUE_ALIASES[key]) if former else said
         elif key != "$comment":
             spelled[key] = condition
     return spelled
@@ -70,10 +71,38 @@ def _replace(value: Any, spelling: Mapping[str, str]) -> Any:
     return value
 
 
+_MANY = {"$eq": "$in", "$ne": "$nin"}
+"""An operator for one value → the one for several."""
+
+
+def _widen(condition: Any, spelling: Mapping[str, str]) -> Any:
+    """The condition, for a field in which each value may have its former spelling too."""
+    if isinstance(condition, str):
+        spellings = _spellings(condition, spelling)
+        return {"$in": spellings} if len(spellings) > 1 else condition
+    if not isinstance(condition, Mapping):
+        return condition
+    wide: Document = {}
+    for name, value in condition.items():
+        if name == "$not":
+            wide[name] = _widen(value, spelling)
+        elif name in _MANY and len(_spellings(value, spelling)) > 1:
+            wide[_MANY[name]] = _spellings(value, spelling)
+        elif name in ("$in", "$nin"):
+            wide[name] = [each for item in value for each in _spellings(item, spelling)]
+        else:
+            wide[name] = value
+    return wide
+
+
+def _spellings(value: Any, spelling: Mapping[str, str]) -> list[Any]:
+    return [value, *(former for former, present in spelling.items() if present == value)]
+
+
 def _find(
     connection: Connection, collection: Collection[Any], query: Filter, page: Page, excluded: Sequence[str]
 ) -> list[Document]:
-    asked = translate_filter(query, hides=not connection.transactional)
+    asked = translate_filter(query, hides=not connection.transactional, former=not connection.usable)
     wanted = (
         dict.fromkeys([*excluded, "_id", "derived"], 0)
         if page.fields is None
@@ -121,7 +150,7 @@ def find_flows(connection: Connection, query: Filter, page: Page) -> list[Docume
 
 def count(connection: Connection, collection: Collection[Any], query: Filter) -> int:
     """Number of documents that match."""
-    asked = translate_filter(query, hides=not connection.transactional)
+    asked = translate_filter(query, hides=not connection.transactional, former=not connection.usable)
     try:
         return int(collection.count_documents(asked))
     except errors.OperationFailure as exc:
@@ -153,12 +182,17 @@ def find_children(connection: Connection, uuids: Sequence[str]) -> list[Document
 
 def _count_states(collection: Collection[Any], match: Document) -> dict[str, int]:
     rows = collection.aggregate([{"$match": match}, {"$group": {"_id": "$state", "number": {"$sum": 1}}}])
-    return {row["_id"]: row["number"] for row in rows}
+    counts: dict[str, int] = {}
+    for row in rows:
+        state = STATE_ALIASES.get(row["_id"], row["_id"])
+        counts[state] = counts.get(state, 0) + row["number"]
+    return counts
 
 
 def count_job_states(connection: Connection, worker: str | None) -> dict[str, int]:
     """State → number of jobs."""
-    match: Document = {"state": {"$in": sorted({state.value for state in JobState})}}
+    states = sorted({state.value for state in JobState} | set(() if connection.usable else STATE_ALIASES))
+    match: Document = {"state": {"$in": states}}
     return _count_states(connection.jobs, match if worker is None else {**match, "worker": worker})
 
 

@@ -291,6 +291,18 @@ class SQLiteQueueDatabase(QueueDatabase):
         with self._writing() as connection:
             transfer.finish_load(connection)
 
+    def rebuild_indexes(self) -> int:
+        from jobflow_remote.queuedb.sqlite import indexes
+
+        with self._writing() as connection:
+            return indexes.rebuild(connection)
+
+    def create_index(self, collection: str, keys: Sequence[tuple[str, int]], *, unique: bool = False) -> str:
+        from jobflow_remote.queuedb.sqlite import indexes
+
+        with self._writing() as connection:
+            return indexes.add(connection, collection, keys, unique=unique)
+
     def check_integrity(self) -> list[str]:
         from jobflow_remote.queuedb.sqlite import admin
 
