@@ -1,7 +1,8 @@
 """The shell commands behind the verbs of a host, and how their answers read. Text in, text out.
 
 They take bash and what a Linux system has (GNU tar, find, xargs). Lists of names go through ``printf``, which is part
-of the shell, so that no number of names is too long for a command line.
+of the shell, so that no number of names is too long for a command line; and through arrays, since the time that bash
+takes for the words of a ``for`` grows with the square of their number (19 s for 20,000).
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ exit $code
 def render_get(paths: Sequence[str]) -> str:
     """Write those files that exist to the output, as a compressed tar archive with absolute names."""
     return f"""set -o pipefail
-for f in {_words(paths)}; do [ ! -f "$f" ] || printf '%s\\0' "$f"; done |
+names=({_words(paths)})
+for f in "${{names[@]}}"; do [ ! -f "$f" ] || printf '%s\\0' "$f"; done |
 tar -chPf - --hard-dereference --null --verbatim-files-from -T - | gzip -1
 code=("${{PIPESTATUS[@]}}")
 [ "${{code[1]}}" -gt 1 ] && exit "${{code[1]}}"  # 1: a file grew meanwhile
@@ -100,8 +102,8 @@ def parse_list(stdout: bytes) -> list[FileInfo]:
 
 
 def _render_remove(paths: Sequence[str], wanted: str, remove: str) -> str:
-    return f"""found=()
-for f in {_words(paths)}; do if {wanted}; then found+=("$f"); fi; done
+    return f"""found=() names=({_words(paths)})
+for f in "${{names[@]}}"; do if {wanted}; then found+=("$f"); fi; done
 [ ${{#found[@]}} = 0 ] || {{ printf '%s\\0' "${{found[@]}}" | xargs -0 {remove} -- && printf '%s\\0' "${{found[@]}}"; }}
 """
 

@@ -31,6 +31,7 @@ _WEATHER = {
 
 _LONGEST_ARGUMENT_BYTES = 100_000
 """Linux allows 128 KiB for one."""
+_DYING_SECONDS = 1.0
 
 
 def _host_error(error: OSError, doing: str) -> HostError:
@@ -71,8 +72,9 @@ class LocalHost(Host):
             raise HostError(f"no answer within {timeout_seconds} s to: {command[:200]}") from error
         finally:
             if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
+                with contextlib.suppress(ProcessLookupError, TimeoutError):
                     os.killpg(process.pid, signal.SIGKILL)
+                    await asyncio.wait_for(process.wait(), _DYING_SECONDS)
         return CommandResult(
             out.decode(errors="replace"),
             err.decode(errors="replace"),
@@ -158,13 +160,18 @@ def _put_many(files: Mapping[str, bytes | Path], replace_in: Sequence[str]) -> N
 def _write_whole(path: str, content: bytes | Path) -> None:
     os.makedirs(os.path.dirname(path), exist_ok=True)
     temporary = f"{path}.part{os.getpid()}"
-    with open(temporary, "wb") as file:
-        if isinstance(content, bytes):
-            file.write(content)
-        else:
-            with content.open("rb") as source:
-                shutil.copyfileobj(source, file)
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "wb") as file:
+            if isinstance(content, bytes):
+                file.write(content)
+            else:
+                with content.open("rb") as source:
+                    shutil.copyfileobj(source, file)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
 
 
 def _get_many(files: Mapping[str, Path]) -> frozenset[str]:

@@ -21,6 +21,8 @@ from jobflow_remote.hosts.login import Login
 from jobflow_remote.hosts.remote import RemoteHost, ShellOptions
 
 _CHECK_SECONDS = 10.0
+_LONGEST_FOLDER = 45
+"""A socket's name has up to 107 letters; ours has 44, and ssh adds 17 while it makes one."""
 _REFUSED_WORDS = ("session open refused", "session request failed", "Session open refused by peer")
 
 
@@ -172,12 +174,23 @@ def control_socket(login: Login) -> Path:
     HostError
         If it does not like its configuration.
     """
-    own = Path("~/.ssh/jobflow-remote-%C").expanduser()
+    own = _own_folder() / "jf-%C"
     configured = _ask_config(login, [])
     path = configured.get("controlpath", "none")
     if path == "none":
         path = _ask_config(login, ["-o", f"ControlPath={own}"])["controlpath"]
     return Path(path).expanduser()
+
+
+def _own_folder() -> Path:
+    """``~/.ssh``, unless that is too long for the name of a socket."""
+    folder = Path("~/.ssh").expanduser()
+    if len(str(folder)) > _LONGEST_FOLDER:
+        folder = Path(f"/tmp/jobflow-remote-{os.getuid()}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise HostError(f"{folder} is somebody else's", hint="give a `ControlPath` in ~/.ssh/config")
+    return folder
 
 
 def _ask_config(login: Login, options: Sequence[str]) -> dict[str, str]:

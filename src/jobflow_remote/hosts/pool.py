@@ -92,13 +92,17 @@ class HostPool:
             return host
         from jobflow_remote.hosts.split import SplitHost
 
-        return SplitHost(host, self._make(key.transfer, key.shell))
+        return SplitHost(host, self._make(key.transfer, key.shell, for_files=True))
 
-    def _make(self, login: Login, shell: ShellOptions) -> Host:
+    def _make(self, login: Login, shell: ShellOptions, *, for_files: bool = False) -> Host:
         if login.transport == "openssh":
             from jobflow_remote.hosts.openssh import OpensshHost
 
             return OpensshHost(login, shell)
+        if for_files:
+            from jobflow_remote.hosts.ssh.transfer import SshTransferHost
+
+            return SshTransferHost(self._connection(login), shell)
         from jobflow_remote.hosts.ssh.host import SshHost
 
         return SshHost(self._connection(login), shell)

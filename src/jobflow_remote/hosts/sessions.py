@@ -12,6 +12,7 @@ from jobflow_remote.hosts.session import ShellSession
 _AT_MOST = 6
 """OpenSSH's server allows 10 per connection (``MaxSessions``)."""
 _KEPT_IDLE = 2
+_PAUSE_SECONDS, _PAUSES = 0.2, 25
 
 
 class Sessions:
@@ -40,6 +41,7 @@ class Sessions:
             self._idle.pop().close()
 
     async def _take(self) -> ShellSession:
+        pauses = _PAUSES
         while True:
             async with self._changed:
                 await self._changed.wait_for(lambda: self._idle or self._out < self._limit)
@@ -53,13 +55,16 @@ class Sessions:
                 return await self._start()
             except BaseException as error:
                 self._out -= 1
-                refused = isinstance(error, ChannelRefusedError) and self._out > 0
+                refused = isinstance(error, ChannelRefusedError)
                 if refused:
-                    self._limit = self._out
+                    self._limit = max(1, self._out)
                 async with self._changed:
                     self._changed.notify()
-                if not refused:
+                if not refused or (self._out == 0 and pauses == 0):
                     raise
+            if self._out == 0:  # the server has not yet seen the end of one that we let go
+                pauses -= 1
+                await asyncio.sleep(_PAUSE_SECONDS)
 
     def _give_back(self, session: ShellSession) -> None:
         self._out -= 1

@@ -143,6 +143,20 @@ def write_whole(target: Path, source: IO[bytes]) -> None:
         raise
 
 
+async def write_whole_from(target: Path, read: Callable[[], Awaitable[bytes]]) -> None:
+    """Write a file of this machine, piece after piece, so that nobody sees half of it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f"{target.name}.part{os.getpid()}")
+    try:
+        with part.open("wb") as file:
+            while piece := await read():
+                file.write(piece)
+        part.replace(target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
 def pack_small(files: Mapping[str, bytes | Path], suffix: str) -> bytes:
     """The archive as a whole."""
     packed = io.BytesIO()
