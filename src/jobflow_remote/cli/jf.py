@@ -19,6 +19,7 @@ GROUPS = {
     "job": "Commands for managing jobs.",
     "project": "Commands concerning the definition of projects.",
     "runner": "Commands for handling the runner.",
+    "worker": "Commands concerning workers: how they are, logging in.",
 }
 """Name → help line. The commands are in the module of that name in this package, imported on use."""
 HIDDEN = frozenset({"execution"})

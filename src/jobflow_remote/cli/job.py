@@ -109,11 +109,14 @@ def info(
     """
     if (job_id is None) == (pid is None):
         raise typer.BadParameter("give either the ID of the job or --pid")
+    from jobflow_remote.control.workers import why_waiting
+
     queue = current().queue(for_machines=as_json)
     if pid is not None:
         job_id, index = ids.resolve_job_by_process_id(queue, pid)
     assert job_id is not None
     document = inspect.job_info(queue, job_id, index, with_inputs=verbosity > 1)
+    document["waits_for"] = why_waiting(queue, document)
     if as_json:
         print_json(document)
         return
