@@ -14,12 +14,16 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 _POLICY = Path("/usr/sbin/policy-rc.d")
 
 
 class ServiceMissingError(Exception):
     """The service cannot be had here."""
+
+
+def _path() -> str:
+    """Where commands are, those of root included."""
+    return f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
 
 def need_packages(*packages: str) -> None:
@@ -47,7 +51,7 @@ def _is_installed(package: str) -> bool:
 
 
 def _install(packages: list[str]) -> None:
-    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "PATH": PATH}
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "PATH": _path()}
     apt = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "-y", "--no-install-recommends"]
     made_policy = not _POLICY.exists()
     if made_policy:  # no service is started by being installed
@@ -85,7 +89,7 @@ def free_ports(number: int) -> list[int]:
 def run(command: list[str], *, env: Mapping[str, str] | None = None, check: bool = True) -> str:
     """What a command prints; its error output in the exception if it fails."""
     done = subprocess.run(
-        command, env={**os.environ, "PATH": PATH, **(env or {})}, capture_output=True, text=True,
+        command, env={**os.environ, "PATH": _path(), **(env or {})}, capture_output=True, text=True,
         check=False, stdin=subprocess.DEVNULL, timeout=120,
     )  # fmt: skip
     if check and done.returncode:

@@ -166,7 +166,7 @@ class GridEngine:
 
     def stop_master(self) -> None:
         """Nobody answers; jobs go on."""
-        self._daemons.pop("qmaster").end(seconds=15)
+        self._daemons.pop("qmaster").end(signal.SIGKILL)  # on SIGTERM it takes its time
 
     def freeze_master(self, *, frozen: bool = True) -> None:
         """Requests are not answered."""
