@@ -133,6 +133,26 @@ def test_a_round_trip_notices_a_difference(
         plan_migration(filled, target)
 
 
+@pytest.mark.parametrize("part", ["copy blobs", "copy outputs", "copy jobs", "copy flows", "put together"])
+def test_interrupted_and_repeated_it_ends_the_same(
+    filled: Services, opened: ExitStack, mongo_replica_set: Mongod, tmp_path: Path, part: str
+) -> None:
+    project = mongo_project(f"m{uuid4().hex[:8]}", tmp_path, mongo_replica_set)
+    target = opened.enter_context(services_of(project))
+
+    def pull_the_plug(what: str, done: int, total: int) -> None:
+        if what.startswith(part) and done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        migrate(filled, target, plan_migration(filled, target), progress=pull_the_plug)
+    assert target.queue.get_auxiliary(INCOMING)["from"] == filled.queue.describe()
+    plan = plan_migration(filled, target)
+    assert plan.interrupted
+    migrate(filled, target, plan)
+    assert dict(look_at(target)) == dict(look_at(filled))
+
+
 @pytest.mark.parametrize("compress", [False, True])
 def test_our_backup_has_the_standard_names(
     mongo: MongoQueueDatabase, filled: Services, tmp_path: Path, place: Server, compress: bool

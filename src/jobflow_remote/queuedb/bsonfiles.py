@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import os
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from jobflow_remote.errors import NotFoundError, QueueDatabaseAwayError, QueueDa
 from jobflow_remote.model.records import Document
 from jobflow_remote.queuedb.moving import (
     KEYS,
+    NEXT_ID,
     auxiliary_document,
     check_documents,
     in_batches,
@@ -73,14 +75,17 @@ def write_queue(queue: QueueDatabase, folder: Path, *, compress: bool) -> dict[s
     """Write all documents of any queue database into a folder."""
     import bson
 
+    def complete(collection: str, document: Document) -> Document:
+        if collection == "jf_auxiliary":
+            return auxiliary_document(document["key"], document["value"])
+        if collection == "flows":  # with its lists, by which a file that was cut off is noticed
+            document = queue.get_flow(document["uuid"]) or document
+        return {"_id": bson.ObjectId(), **document}
+
     def encoded(collection: str) -> Iterator[bytes]:
         for document in queue.dump(collection):
             try:
-                yield bson.encode(
-                    auxiliary_document(document["key"], document["value"])
-                    if collection == "jf_auxiliary"
-                    else {"_id": bson.ObjectId(), **document}
-                )
+                yield bson.encode(complete(collection, document))
             except (bson.errors.BSONError, OverflowError, UnicodeEncodeError) as exc:
                 which = document.get("db_id") or document[KEYS[collection]]
                 raise QueueDatabaseError(f"{which} of {collection} cannot be written as BSON: {exc}") from exc
@@ -178,9 +183,43 @@ def check_files(files: Mapping[str, Path]) -> dict[str, int]:
     Raises
     ------
     QueueDatabaseError
-        If a file is damaged.
+        If a file is damaged, or documents are missing that others speak of.
     """
-    return {name: sum(1 for _ in read_file(path)) for name, path in files.items()}
+    found: Counter[str | None] = Counter()
+    listed: dict[str, int] = {}
+    counts = dict.fromkeys(files, 0)
+    has_next_id = False
+    for name, path in files.items():
+        for document in read_file(path):
+            counts[name] += 1
+            if name == "jobs":
+                found[document.get("flow_uuid")] += 1
+            elif name == "flows" and "n_jobs" in document:
+                listed[document["uuid"]] = len(document.get("ids") or ())
+            has_next_id = has_next_id or NEXT_ID in document
+    if not has_next_id:
+        raise _incomplete(files["jf_auxiliary"], "the counter of ids")
+    if None not in found:  # else of an older release, which did not keep both together
+        _compare_jobs_and_flows(files, found, listed)
+    return counts
+
+
+def _compare_jobs_and_flows(
+    files: Mapping[str, Path], found: Mapping[str | None, int], listed: Mapping[str, int]
+) -> None:
+    """A file that was cut off between two documents looks whole; its documents are missed elsewhere."""
+    for flow in found:
+        if flow not in listed:
+            raise _incomplete(files["flows"], f"flow {flow}, to which jobs belong")
+    for flow, number in listed.items():
+        if found.get(flow, 0) != number:
+            raise _incomplete(files["jobs"], f"some of the {number} jobs of flow {flow}")
+
+
+def _incomplete(path: Path, what: str) -> QueueDatabaseError:
+    return QueueDatabaseError(
+        f"the backup {path} is damaged: it lacks {what}", hint="nothing was restored; use another backup"
+    )
 
 
 def load_queue(queue: QueueDatabase, files: Mapping[str, Path]) -> dict[str, int]:

@@ -17,6 +17,7 @@ from jobflow_remote.control.backup import create_backup, restore_backup
 from jobflow_remote.control.migrate import summarise
 from jobflow_remote.errors import ConfigError, NotAllowedError, NotFoundError, QueueDatabaseError
 from jobflow_remote.model.states import JobState
+from jobflow_remote.queuedb.bsonfiles import read_raw
 from jobflow_remote.queuedb.port import INCOMING, BackupOptions
 from jobflow_remote.queuedb.sqlite import SQLiteQueueDatabase
 from jobflow_remote.testing.contracts.queuedb.documents import SetClock, Stage
@@ -125,6 +126,22 @@ def test_a_truncated_backup_is_refused(
     with pytest.raises(QueueDatabaseError, match="damaged") as caught:
         restore_backup(empty, tmp_path / "copy")
     assert str(victim) in str(caught.value)
+    assert is_empty(empty)
+
+
+@pytest.mark.parametrize("name, missed", [("jobs", "jobs of flow"), ("flows", "to which jobs belong")])
+def test_a_file_that_ends_between_two_documents_is_refused(
+    queue: SQLiteQueueDatabase, empty: SQLiteQueueDatabase, tmp_path: Path, name: str, missed: str
+) -> None:
+    create_backup(queue, tmp_path / "copy", BSON)
+    path = tmp_path / "copy" / "queue" / f"{name}.bson"
+    whole = list(read_raw(path))
+    path.write_bytes(b"".join(whole[:-1]))
+    with pytest.raises(QueueDatabaseError, match=f"damaged: it lacks .*{missed}"):
+        restore_backup(empty, tmp_path / "copy")
+    (tmp_path / "copy" / "queue" / "jf_auxiliary.bson").write_bytes(b"")
+    with pytest.raises(QueueDatabaseError, match="lacks the counter of ids"):
+        restore_backup(empty, tmp_path / "copy")
     assert is_empty(empty)
 
 
