@@ -17,7 +17,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.services.debian import (
-    PATH,
     ServiceMissingError,
     descendants,
     free_ports,
@@ -61,13 +60,17 @@ Host {alias}
 
 def find_sshd() -> Path:
     """The server's binary; installed if it is missing and we are root on a Debian."""
-    found = shutil.which("sshd", path=PATH)
+    found = _which_sshd()
     if found is None:
         need_packages("openssh-server", "openssh-client")
-        found = shutil.which("sshd", path=PATH)
+        found = _which_sshd()
     if found is None:
         raise ServiceMissingError("no sshd in PATH or /usr/sbin")
     return Path(found)
+
+
+def _which_sshd() -> str | None:
+    return shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/sbin")
 
 
 class Sshd:
