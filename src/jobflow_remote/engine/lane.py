@@ -18,7 +18,7 @@ from datetime import timedelta
 
 from jobflow_remote.engine.context import RunnerContext
 from jobflow_remote.engine.health import Health
-from jobflow_remote.engine.outcome import Advance, Failed, Finish, Outcome
+from jobflow_remote.engine.outcome import Advance, Failed, Finish, Noted, Outcome
 from jobflow_remote.engine.steps.port import Step
 from jobflow_remote.errors import Failure, JobflowRemoteError, QueueDatabaseAwayError, SessionLostError
 from jobflow_remote.model import lifecycle
@@ -131,7 +131,7 @@ class Lane:
         return len(outcomes) - len(refused)
 
     def _change_set(self, outcome: Outcome) -> ChangeSet:
-        if isinstance(outcome, Advance):
+        if isinstance(outcome, Advance | Noted):
             return outcome.change_set(self.runner.token)
         if isinstance(outcome, Finish):
             return outcome.changes
@@ -220,6 +220,8 @@ def _log(outcome: Outcome, result: ApplyResult) -> None:
         logger.info("%s: refused, %s", job, result.refusal)
     elif isinstance(outcome, Advance):
         logger.info("%s: %s -> %s", job, outcome.event, outcome.to)
+    elif isinstance(outcome, Noted):
+        logger.debug("%s: %s", job, dict(outcome.fields))
     elif isinstance(outcome, Finish):
         change = outcome.changes.changes[0]
         more = f", {len(outcome.changes.new_jobs)} new jobs" if outcome.changes.new_jobs else ""

@@ -44,6 +44,26 @@ class Advance:
 
 
 @dataclass(frozen=True, slots=True)
+class Noted:
+    """The job stays where it is; something about it is worth telling people."""
+
+    record: JobRecord
+    fields: Mapping[str, Any]
+
+    def change_set(self, holder: str) -> ChangeSet:
+        """The change that is asked of the queue database; the history does not mention it."""
+        change = JobChange(
+            uuid=self.record.uuid,
+            index=self.record.index,
+            expect=frozenset({self.record.state}),
+            fields=self.fields,
+            holder=holder,
+            attempt=self.record.attempt,
+        )
+        return ChangeSet(self.record.flow_uuid, (change,))
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """The job's end, with all that it means for its flow."""
 
@@ -60,4 +80,4 @@ class Failed:
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
-Outcome = Advance | Finish | Failed
+Outcome = Advance | Noted | Finish | Failed

@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 
-from jobflow_remote.hosts.port import Host
+from jobflow_remote.errors import HostError, HostUnreachableError, SchedulerBusyError
+from jobflow_remote.hosts.port import CommandResult, Host
 from jobflow_remote.schedulers.port import HostJob, HostJobStatus, Scheduler
 
 _JOIN_SECONDS = 0.05
@@ -69,7 +70,7 @@ class StatusDesk:
     ) -> list[HostJobStatus]:
         await asyncio.sleep(_JOIN_SECONDS)
         jobs = self._open.pop(key).jobs
-        said = await host.run(scheduler.render_status(jobs), timeout_seconds=timeout_seconds)
+        said = await run_script(host, scheduler.render_status(jobs), timeout_seconds=timeout_seconds)
         return scheduler.parse_status(said, jobs)
 
 
@@ -83,3 +84,26 @@ class Pace:
     def saw(self, *, movement: bool) -> None:
         """Take notice of an answer."""
         self.seconds = _QUICKEST_SECONDS if movement else min(self.seconds * _SLOWER_BY, self.slowest_seconds)
+
+
+_LONGEST_ARGUMENT = 100_000
+"""Linux takes 128 KiB as one argument of a command."""
+
+
+async def run_script(host: Host, script: str, *, timeout_seconds: float) -> CommandResult:
+    """Run a script of a scheduler on a host, whatever its length.
+
+    Raises
+    ------
+    SchedulerBusyError
+        If it did not end in time. What it did by then is in the run folders, so that it may be run again.
+    """
+    try:
+        if len(script) < _LONGEST_ARGUMENT:
+            return await host.run(script, timeout_seconds=timeout_seconds)
+        whole = f"{{\n{script}\n}} </dev/null\nexit\n"  # read to its end before anything of it runs
+        return await host.run("exec bash", stdin=whole.encode(), timeout_seconds=timeout_seconds)
+    except HostUnreachableError:
+        raise
+    except HostError as error:
+        raise SchedulerBusyError(f"the scheduler of {host.name} does not answer: {error.message}") from error

@@ -7,7 +7,7 @@ from typing import Any
 
 from jobflow_remote.config.workers import host_key
 from jobflow_remote.engine.context import WorkerContext, host_job
-from jobflow_remote.engine.outcome import Advance, Outcome
+from jobflow_remote.engine.outcome import Advance, Noted, Outcome
 from jobflow_remote.engine.polling import Pace
 from jobflow_remote.engine.steps.port import Step
 from jobflow_remote.model.clock import utcnow
@@ -55,7 +55,8 @@ class PollStep(Step):
             if (outcome := self._outcome(record, status)) is not None
         ]
         known = {(record.uuid, record.attempt or "") for record in records}
-        self._pace.saw(movement=bool(outcomes) or bool(known - self._known))
+        moved = any(isinstance(outcome, Advance) for outcome in outcomes)
+        self._pace.saw(movement=moved or bool(known - self._known))
         self._known = known
         self._plan_next(records, statuses)
         return outcomes
@@ -73,7 +74,8 @@ class PollStep(Step):
         if status.process_id and status.process_id != record.process_id:
             fields["remote.process_id"] = status.process_id
         if status.state is HostJobState.RUNNING and record.state is JobState.SUBMITTED:
-            return Advance(record, "start", JobState.RUNNING, fields | {"start_time": utcnow()})
+            fields |= {"remote.reason": status.reason, "start_time": utcnow()}
+            return Advance(record, "start", JobState.RUNNING, fields)
         if status.state is HostJobState.ENDED:
             to = JobState.DOWNLOADED if self.context.host.files_are_local else JobState.TERMINATED
             fields |= {
@@ -85,7 +87,9 @@ class PollStep(Step):
                 delay = timedelta(seconds=self.context.config.delay_download)
                 fields["remote.retry_time_limit"] = utcnow() + delay
             return Advance(record, "leave_queue", to, fields)
-        return None
+        fields["remote.reason"] = status.reason
+        known = {key: record.remote.get(key.removeprefix("remote.")) for key in fields}
+        return Noted(record, fields) if status.queue_state and fields != known else None
 
     def _plan_next(self, records: list[JobRecord], statuses: list[HostJobStatus]) -> None:
         scheduler, host = self.context.scheduler, self.context.host

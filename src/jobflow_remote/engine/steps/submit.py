@@ -11,6 +11,7 @@ from typing import Any
 from jobflow_remote.config.base import ExecutionConfig
 from jobflow_remote.engine.context import host_job
 from jobflow_remote.engine.outcome import Advance, Failed, Outcome
+from jobflow_remote.engine.polling import run_script
 from jobflow_remote.engine.steps.port import Step
 from jobflow_remote.errors import ConfigError, SchedulerBusyError, SchedulerError
 from jobflow_remote.layout import SUBMIT_FILENAME
@@ -59,8 +60,8 @@ class SubmitStep(Step):
         host, scheduler = self.context.host, self.context.scheduler
         await host.put_many(scripts)
         jobs = [host_job(record) for record in records]
-        answer = await host.run(
-            scheduler.render_submit(jobs), timeout_seconds=self.context.config.timeout_execute
+        answer = await run_script(
+            host, scheduler.render_submit(jobs), timeout_seconds=self.context.config.timeout_execute
         )
         outcomes: list[Outcome] = []
         results = scheduler.parse_submit(answer, jobs)
@@ -88,7 +89,8 @@ class SubmitStep(Step):
             if isinstance(outcome, Advance) and outcome.record.run_dir
         ]
         if jobs:
-            await self.context.host.run(
+            await run_script(
+                self.context.host,
                 self.context.scheduler.render_cancel(jobs),
                 timeout_seconds=self.context.config.timeout_execute,
             )
