@@ -47,6 +47,9 @@ NAMES = {
     "jobflow_remote.jobs.runner": ["Runner"],
     "jobflow_remote.jobs.store": ["get_jobstore"],
     "jobflow_remote.jobs.submit": ["submit_flow"],
+    "jobflow_remote.jobs.upgrade": [
+        "DatabaseUpgrader", "UpgradeAction", "UpgradeCondition", "NoDocumentsIn", "UpgradeRequiredError",
+    ],
     "jobflow_remote.testing.cli": ["run_check_cli"],
     "jobflow_remote.cli.jf": ["app"],
     "jobflow_remote.cli.jfr_typer": ["JFRTyper"],
@@ -122,6 +125,12 @@ CONTROLLER = {
         "jobstore=None"
     ),
     "reset": "self, reset_output=False, max_limit=25, validation=None",
+    "build_indexes": "self, background=True, job_custom_indexes=None, flow_custom_indexes=None, drop=False",
+    "create_indexes": "self, indexes, collection=<DbCollection.JOBS: 'jobs'>, unique=False, background=True",
+    "upgrade_check_jobflow": "self",
+    "upgrade_full_check": "self",
+    "update_version_information": "self, version=None",
+    "get_current_db_version": "self",
     "get_running_runner": "self",
     "clean_running_runner": "self, break_lock=False",
 }

@@ -6,11 +6,13 @@ from typing import Annotated
 
 import typer
 
+from jobflow_remote.cli import indexes
 from jobflow_remote.cli import types as t
 from jobflow_remote.cli.invocation import current
 from jobflow_remote.cli.jfr_typer import JFRTyper
 from jobflow_remote.cli.migrate import migrate
 from jobflow_remote.cli.output import confirm, print_message
+from jobflow_remote.cli.upgrade import upgrade
 from jobflow_remote.control import admin as control
 
 app = JFRTyper(name="admin", help="Commands for the administrator of the queue database.")
@@ -57,4 +59,6 @@ def reset(
         )
 
 
+app.command("upgrade")(upgrade)
 app.command("migrate")(migrate)
+app.add_typer(indexes.app)

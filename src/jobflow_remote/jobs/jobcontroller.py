@@ -29,6 +29,7 @@ from jobflow_remote.jobs.data import (
     projection_job_info,
 )
 from jobflow_remote.jobs.querying import Raw
+from jobflow_remote.jobs.upkeep import Upkeep
 from jobflow_remote.model.states import FlowState, JobState
 from jobflow_remote.outputs.jobstore import OutputStore
 from jobflow_remote.queuedb import open_queue_database
@@ -40,7 +41,7 @@ Texts = str | list[str]
 Sort = list[tuple[str, int]]
 
 
-class JobController(Actions):
+class JobController(Actions, Upkeep):
     """Ask for jobs, flows and outputs of a project, and put flows into its queue.
 
     ``JobController.from_project_name()`` is the usual way to get one. Close it when it is no longer needed; it is a

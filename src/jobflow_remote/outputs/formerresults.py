@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
@@ -30,12 +31,22 @@ def parse_response(response: Mapping[str, Any]) -> JobResponse:
     )
 
 
+def parse_moment(moment: Any) -> datetime | None:
+    """A serialised moment."""
+    return datetime.fromisoformat(moment["string"]) if isinstance(moment, Mapping) else moment
+
+
 def jobs_of(flow: Mapping[str, Any] | None) -> list[GeneratedJob]:
     """The jobs of a serialised Flow (or Job) with their parents, parents first: what ``Flow.iterflow`` tells."""
     if flow is None:
         return []
     graph = _read(flow)
-    return [GeneratedJob(graph.jobs[uuid], tuple(graph.parents[uuid])) for uuid in _in_order(graph.parents)]
+    return [
+        GeneratedJob(
+            graph.jobs[uuid], tuple(parent for parent in graph.parents[uuid] if parent in graph.jobs)
+        )
+        for uuid in _in_order(graph.parents)
+    ]
 
 
 @dataclass

@@ -181,5 +181,6 @@ def _unreadable(path: Path, why: str) -> UnreadableOutputError:
     )
 
 
-def _stored_time(moment: datetime | None) -> datetime | None:
-    return None if moment is None else to_stored(moment)
+def _stored_time(moment: Any) -> datetime | None:
+    read = formerresults.parse_moment(moment)
+    return None if read is None else to_stored(read)

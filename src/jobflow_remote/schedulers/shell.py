@@ -85,7 +85,8 @@ s() {{ p=
 _CANCEL = f"""{START_TIME}{_FORMER}
 s() {{
   case $2 in {FORMER_ATTEMPT}*)
-    [ -n "$3" ] && former "$1" "$3" && kill -TERM $(ps -o pid= --ppid "$3") "$3" 2>/dev/null; return;; esac
+    [ -n "$3" ] && former "$1" "$3" && kill -TERM $(ps -o pid= --ppid "$3") "$3" 2>/dev/null
+    return 0;; esac
   p=; [ -e "$1/{STARTED_PREFIX}$2" ] && read -r p s < "$1/{STARTED_PREFIX}$2"
   [ -n "$p" ] && jf_start "$p" && [ "$t" = "$s" ] && kill -TERM "$p" 2>/dev/null
   if [ -z "$p" ]; then echo "0 0" > "$1/{STARTED_PREFIX}$2"; fi

@@ -149,39 +149,36 @@ def decide_obstacles(survey: Survey, *, here: Mapping[str, Any], is_alive: bool)
     here
         ``hostname`` and ``daemon_dir`` of the project on this machine.
     is_alive
-        Whether one of the processes that the registered runner has on *this* machine is alive.
+        Whether a process of a runner of the project is alive on *this* machine.
     """
+    return [*_runner_obstacles(survey.runner, here, is_alive), *_batch_obstacles(survey)]
+
+
+def _runner_obstacles(
+    runner: Mapping[str, Any] | None, here: Mapping[str, Any], is_alive: bool
+) -> list[Obstacle]:
+    if is_alive:
+        return [
+            Obstacle("the runner works on this machine: stop it with `jf runner shutdown`", skippable=False)
+        ]
+    if runner is None or all(runner.get(key) == here[key] for key in here):
+        return []
+    who = f"{runner.get('user') or 'somebody'} on {runner.get('hostname')} ({runner.get('daemon_dir')})"
+    said = f"a runner of {who} is registered, and cannot be seen from here: stop it there with `jf runner shutdown`"
+    return [Obstacle(said, skippable=True)]
+
+
+def _batch_obstacles(survey: Survey) -> list[Obstacle]:
+    if not uses_former_names(survey.version):
+        return []
     found = []
-    runner = survey.runner
-    if runner is not None:
-        elsewhere = any(runner.get(key) != here[key] for key in here)
-        who = f"{runner.get('user') or 'somebody'} on {runner.get('hostname')} ({runner.get('daemon_dir')})"
-        if elsewhere:
-            found.append(
-                Obstacle(
-                    f"a runner of {who} is registered, and whether it runs cannot be seen from here: stop it there "
-                    f"(`jf runner shutdown`)",
-                    skippable=True,
-                )
-            )
-        elif is_alive:
-            found.append(Obstacle(f"the runner of {who} runs: `jf runner shutdown`", skippable=False))
     running = sum(number for state, number in survey.batches.items() if state != BatchState.FINISHED.value)
-    if uses_former_names(survey.version):
-        if running:
-            found.append(
-                Obstacle(
-                    f"{running} processes of batch workers run, and use folders that will be renamed: let them end",
-                    skippable=False,
-                )
-            )
-        if any((survey.legacy_batches or {}).values()):
-            found.append(
-                Obstacle(
-                    "processes of batch workers are recorded (batch_processes): let them end, or cancel them",
-                    skippable=True,
-                )
-            )
+    if running:
+        said = f"{running} processes of batch workers run, and use folders that will be renamed: let them end"
+        found.append(Obstacle(said, skippable=False))
+    if any((survey.legacy_batches or {}).values()):
+        said = "processes of batch workers are recorded (batch_processes): let them end, or cancel them"
+        found.append(Obstacle(said, skippable=True))
     return found
 
 
