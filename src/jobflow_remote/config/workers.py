@@ -94,7 +94,7 @@ class WorkerBase(_Shown):
     batch: BatchConfig | None = None
     """Makes it a batch worker."""
     scheduler_username: str | None = None
-    """Ask the scheduler for the jobs of this user instead of for ids."""
+    """Whose jobs to ask the scheduler for; null: those of the login."""
     sanitize_command: bool = False
     """The shell of the host prints text of its own (a banner): find the output of commands between marks."""
     delay_download: NonNegativeInt | None = None

@@ -32,6 +32,7 @@ def every_field() -> dict[str, Any]:
         "timeout_execute": 90,
         "max_jobs": 7,
         "scheduler_username": "somebody",
+        "max_submitted_user_jobs": 100,
         "sanitize_command": True,
         "delay_download": 3,
     }
@@ -63,6 +64,8 @@ def every_field() -> dict[str, Any]:
         "shell_cmd": "zsh",
         "login_shell": False,
         "interactive_login": True,
+        "transport": "openssh",
+        "host_keys": "strict",
         "work_dir": "/scratch/me",
     }
     custom_scheduler = {"@module": "qtoolkit.io.sge", "@class": "SGEIO", "get_job_executable": "qstat"}
