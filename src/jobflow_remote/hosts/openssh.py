@@ -21,6 +21,7 @@ from jobflow_remote.hosts.login import Login
 from jobflow_remote.hosts.remote import RemoteHost, ShellOptions
 
 _CHECK_SECONDS = 10.0
+_ENDING_SECONDS = 2.0
 _LONGEST_FOLDER = 45
 """A socket's name has up to 107 letters; ours has 44, and ssh adds 17 while it makes one."""
 _REFUSED_WORDS = ("session open refused", "session request failed", "Session open refused by peer")
@@ -34,6 +35,7 @@ class OpensshHost(RemoteHost):
         self._login = login
         self._socket: Path | None = None
         self._gone_since: float | None = None
+        self._processes: set[asyncio.subprocess.Process] = set()
 
     @property
     def name(self) -> str:
@@ -49,6 +51,7 @@ class OpensshHost(RemoteHost):
             )  # fmt: skip
         except OSError as error:
             raise CapabilityMissingError(f"the system's ssh cannot be started: {error}") from error
+        self._processes = {each for each in self._processes if each.returncode is None} | {process}
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
@@ -75,6 +78,15 @@ class OpensshHost(RemoteHost):
             is_open=lambda: process.returncode is None and not stdin.is_closing(),
             explain=explain,
         )
+
+    async def close(self) -> None:
+        await super().close()
+        processes, self._processes = self._processes, set()
+        for process in processes:
+            with contextlib.suppress(ProcessLookupError, TimeoutError):
+                if process.returncode is None:
+                    process.terminate()
+                await asyncio.wait_for(process.wait(), _ENDING_SECONDS)
 
     def _found_socket(self) -> Path:
         if self._socket is None:

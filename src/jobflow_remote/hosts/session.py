@@ -24,6 +24,7 @@ _KILLED = 137
 _GRACE_SECONDS = 15.0
 """How much later than its time limit the answer of a command may come before the connection counts as dead."""
 _LAST_LOOK_SECONDS = 1.0
+_WORDS_BEFORE = 2000
 _STALL_SECONDS = 120.0
 """A transfer during which nothing moves for so long is given up."""
 
@@ -63,6 +64,11 @@ class MarkedOutput:
         self.started = False
         self.exit_code: int | None = None
 
+    @property
+    def before(self) -> bytes:
+        """What was said before the command began, as far as it did not begin yet."""
+        return b"" if self.started else self._held
+
     def feed(self, data: bytes) -> bytes:
         """What is certainly output of the command."""
         self._held += data
@@ -83,7 +89,7 @@ class MarkedOutput:
         start = self._mark + b" start\n"
         before, found, after = self._held.partition(start)
         self.started = bool(found)
-        self._held = after if found else before[-len(start) :]
+        self._held = after if found else before[-_WORDS_BEFORE:]
         return self.started
 
 
@@ -154,7 +160,7 @@ class ShellSession:
             await asyncio.gather(reading, sending, return_exceptions=True)
         if out.exit_code is None:
             self.close()
-            raise await self._broken(out, b"".join(complaints))
+            raise await self._broken(out, b"".join(complaints) or err.before)
         code = out.exit_code
         self._answered, self._usable = True, sent and code != _KILLED
         if not self._usable:
@@ -215,6 +221,7 @@ class ShellSession:
                 await consume(ready)
 
     async def _broken(self, out: MarkedOutput, complaints: bytes) -> HostError:
+        """Why there is no answer; ``complaints``: what was said on the error stream before it ended."""
         words = complaints.decode(errors="replace").strip()[-500:]
         why = await self._channel.explain(words)
         if why is not None:

@@ -21,6 +21,8 @@ Sink = Callable[[bytes], Awaitable[None]]
 _PIECE_BYTES = 1 << 18
 _PIECES_WAITING = 8
 _COMPRESSION = 1
+_CLEANING_SECONDS = 5.0
+"""How long the thread may take to remove what it had begun."""
 _ENCODING, _ENCODING_ERRORS = "utf-8", "surrogateescape"
 
 
@@ -205,6 +207,7 @@ async def receive_archive(
         filling.cancel()
         file.close_input()
         await asyncio.gather(filling, return_exceptions=True)
+        await asyncio.wait({work}, timeout=_CLEANING_SECONDS)
         work.add_done_callback(_forget)
 
 

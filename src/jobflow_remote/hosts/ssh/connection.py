@@ -88,6 +88,8 @@ class SshConnection:
         given = connect_options(login)
         config = await asyncio.to_thread(read_config, login, given)
         host_keys = _host_keys(login, config)
+        if "server_host_key_algs" not in given and not config.config.get("HostKeyAlgorithms"):
+            given["server_host_key_algs"] = _ALSO_OTHER_KEYS
         client = LoginClient(login, host_keys, self._answerer())
         given |= {
             "client_factory": lambda: client,
@@ -96,7 +98,7 @@ class SshConnection:
             **await self._way(config),
         }
         if login.inline_env:
-            self.variables = dict(config.env or {})
+            self.variables = _variables(config.env)
             given["env"] = None
         try:
             return await asyncssh.connect(login.host, **given)
@@ -184,6 +186,16 @@ class _RefusedError(HostUnreachableError):
 
 
 _CONNECT_SECONDS = 30
+_ALSO_OTHER_KEYS = "+ssh-ed25519,ecdsa-sha2-*,rsa-sha2-*"
+"""Kinds of host keys to ask for after those on record: a host without these hangs up, and nobody knows why."""
+
+
+def _variables(given: Any) -> dict[str, str]:
+    """``SetEnv``, which asyncssh keeps as words with equals signs."""
+    words = (
+        given.items() if isinstance(given, Mapping) else (word.partition("=")[::2] for word in given or ())
+    )
+    return {str(name): str(value) for name, value in words}
 
 
 async def _no_explanation(words: str) -> HostError | None:
@@ -214,11 +226,6 @@ def _explain(
             return _RefusedError(refusal.message, hint=refusal.hint)
         case asyncssh.HostKeyNotVerifiable():
             return host_keys.refusal or HostKeyError(f"{name}: {error.reason}")
-        case asyncssh.KeyExchangeFailed() if "host key" in str(error):
-            return HostKeyError(
-                f"{name} does not show a host key of the kind on record: {error.reason}",
-                hint=f"ask its administrators; then `ssh-keygen -R {login.host}` forgets the one on record",
-            )
         case asyncssh.ConfigParseError():
             return ConfigError(f"~/.ssh/config cannot be understood: {error}")
         case asyncssh.KeyImportError() | asyncssh.KeyEncryptionError():
@@ -227,12 +234,16 @@ def _explain(
             return ConfigError(f"{name}: there is no key file {error.filename}")
         case socket.gaierror():
             return HostUnreachableError(f"{name}: the name {login.host} is not known ({error.strerror})")
+        case ConnectionResetError():
+            return HostUnreachableError(f"{name}: the connection was closed before the login")
         case ConnectionRefusedError():
             return HostUnreachableError(f"{name}: connection refused: no SSH server listens there")
         case TimeoutError():
             return HostUnreachableError(f"{name}: no answer in time")
         case asyncssh.ChannelOpenError():
             return HostUnreachableError(f"{name}: the gateway cannot reach it: {error.reason}")
+        case asyncssh.ConnectionLost() if "timeout" in error.reason:
+            return HostUnreachableError(f"{name}: no answer in time")
         case asyncssh.ConnectionLost():
             return HostUnreachableError(f"{name}: the connection was closed before the login: {error.reason}")
         case asyncssh.Error():
