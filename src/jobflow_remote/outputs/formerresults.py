@@ -5,10 +5,13 @@ They are taken apart as plain data: functions and arguments of new jobs are the 
 
 from __future__ import annotations
 
+import gzip
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from jobflow_remote.model.decide.completion import JobResponse
@@ -16,7 +19,36 @@ from jobflow_remote.model.decide.submission import GeneratedJob
 from jobflow_remote.model.graph import find_leaves, find_roots
 from jobflow_remote.model.records import Document
 
+EXTENSIONS = ("msgpack", "json.gz", "msgpack.gz")
+"""Of the files with outputs, where ``remote_jobstore`` of the project asked for other files than JSON."""
 _INPUTS = ("function_args", "function_kwargs")
+
+
+def read_file(path: Path) -> Any:
+    """Content of a file with outputs.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged.
+    """
+    content = path.read_bytes()
+    try:
+        if path.suffix == ".gz":
+            content = gzip.decompress(content)
+        return _unpack(content) if ".msgpack" in path.suffixes else json.loads(content)
+    except (OSError, EOFError) as error:
+        raise ValueError(f"it cannot be decompressed: {error}") from error
+
+
+def _unpack(content: bytes) -> Any:
+    import msgpack
+
+    return msgpack.unpackb(content, object_hook=_unpack_moment)
+
+
+def _unpack_moment(found: dict[str, Any]) -> Any:
+    return datetime.strptime(found["as_str"], "%Y%m%dT%H:%M:%S.%f") if "__datetime__" in found else found
 
 
 def parse_response(response: Mapping[str, Any]) -> JobResponse:

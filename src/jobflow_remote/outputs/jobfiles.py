@@ -149,20 +149,35 @@ def read_output_documents(folder: Path) -> tuple[Document, dict[str, list[Docume
     UnreadableOutputError
         If a file is missing or broken, or there is not exactly one output document.
     """
-    path = folder / layout.store_filename()
+    path = _find_file(folder, layout.STORE_STEM)
     documents = _read_documents(path)
     if len(documents) != 1:
         raise _unreadable(path, f"it holds {len(documents)} documents instead of 1")
     blobs = {}
-    for found in sorted(folder.glob(layout.store_filename("*"))):
-        name = found.name.removeprefix(layout.ADDITIONAL_STORE_STEM).removesuffix(".json")
-        blobs[name] = _read_documents(found)
+    for stem in _stems(folder):
+        blobs[stem.removeprefix(layout.ADDITIONAL_STORE_STEM)] = _read_documents(_find_file(folder, stem))
     return documents[0], {name: found for name, found in blobs.items() if found}
+
+
+def _stems(folder: Path) -> list[str]:
+    """Names of the files with blobs, without their endings."""
+    found = set()
+    for extension in ("json", *formerresults.EXTENSIONS):
+        names = folder.glob(f"{layout.ADDITIONAL_STORE_STEM}*.{extension}")
+        found |= {path.name.removesuffix(f".{extension}") for path in names}
+    return sorted(found)
+
+
+def _find_file(folder: Path, stem: str) -> Path:
+    """The file as it is written at present; if there is none, one that an older release wrote."""
+    path = folder / f"{stem}.json"
+    former = [folder / f"{stem}.{extension}" for extension in formerresults.EXTENSIONS]
+    return next((found for found in (path, *former) if found.exists()), path)
 
 
 def _read_documents(path: Path) -> list[Document]:
     try:
-        documents = plainjson.read_file(path)
+        documents = (plainjson if path.suffix == ".json" else formerresults).read_file(path)
     except FileNotFoundError:
         raise UnreadableOutputError(
             f"the job says that it finished, but {path} is missing",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import pytest
 from jobflow import Flow, JobOrder, OutputReference, Response
 from jobflow.core.job import store_inputs
@@ -103,3 +105,34 @@ def test_a_later_format_is_refused(tmp_path: Path) -> None:
     _write(tmp_path, error="x", version=3)
     with pytest.raises(UnreadableOutputError, match="format 3"):
         jobfiles.read_result(tmp_path, attempt="old-7")
+
+
+def _pack(documents: list[dict[str, Any]], ending: str) -> bytes:
+    moment = {"__datetime__": True, "as_str": "20260102T03:04:05.678901"}
+    if ending.startswith("msgpack"):
+        content: bytes = msgpack.packb([{**document, "when": moment} for document in documents])
+    else:
+        content = json.dumps(
+            [{**document, "when": "2026-01-02T03:04:05.678901"} for document in documents]
+        ).encode()
+    return gzip.compress(content) if ending.endswith("gz") else content
+
+
+@pytest.mark.parametrize("ending", ["json", "json.gz", "msgpack", "msgpack.gz"])
+def test_outputs_in_the_formats_of_remote_jobstore(tmp_path: Path, ending: str) -> None:
+    (tmp_path / f"remote_job_data.{ending}").write_bytes(_pack([{"uuid": "u", "output": 1}], ending))
+    (tmp_path / f"additional_store_da.ta.{ending}").write_bytes(
+        _pack([{"blob_uuid": "b", "data": [1]}], ending)
+    )
+    (tmp_path / f"additional_store_empty.{ending}").write_bytes(_pack([], ending))
+    document, blobs = jobfiles.read_output_documents(tmp_path)
+    assert document["output"] == 1
+    assert set(blobs) == {"da.ta"}
+    assert blobs["da.ta"][0]["data"] == [1]
+    assert isinstance(document["when"], datetime if ending.startswith("msgpack") else str)
+
+
+def test_a_damaged_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "remote_job_data.json.gz").write_bytes(b"no gzip")
+    with pytest.raises(UnreadableOutputError, match="decompressed"):
+        jobfiles.read_output_documents(tmp_path)

@@ -8,9 +8,16 @@ from pathlib import Path
 from jobflow_remote.engine.outcome import Advance, Failed, Outcome
 from jobflow_remote.engine.steps.port import Step
 from jobflow_remote.errors import HostError
-from jobflow_remote.layout import OUT_FILENAME, QUEUE_ERR_FILENAME, QUEUE_OUT_FILENAME, store_filename
+from jobflow_remote.layout import (
+    FORMER_ATTEMPT,
+    OUT_FILENAME,
+    QUEUE_ERR_FILENAME,
+    QUEUE_OUT_FILENAME,
+    store_filename,
+)
 from jobflow_remote.model.records import JobRecord
 from jobflow_remote.model.states import JobState
+from jobflow_remote.outputs.formerresults import EXTENSIONS
 
 
 class DownloadStep(Step):
@@ -33,13 +40,15 @@ class DownloadStep(Step):
 
     def _names(self, record: JobRecord) -> list[str]:
         services = self.runner.services
-        stores = services.project.additional_store_names(services.store_name(record.flow_uuid))
+        stores = (None, *services.project.additional_store_names(services.store_name(record.flow_uuid)))
+        endings = ["json"]
+        if (record.attempt or "").startswith(FORMER_ATTEMPT):
+            endings += EXTENSIONS
         return [
             OUT_FILENAME,
             QUEUE_OUT_FILENAME,
             QUEUE_ERR_FILENAME,
-            store_filename(),
-            *(store_filename(store) for store in stores),
+            *(store_filename(store, ending) for store in stores for ending in endings),
         ]
 
     def _outcome(self, record: JobRecord, missing: frozenset[str]) -> Outcome:
