@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
 from benchmarks.home import PROJECT, Home
 from tests.services.mongod import Mongod
 
@@ -38,7 +37,7 @@ def far_home(
         project["queue"] = {"store": {**store, "host": "127.0.0.1", "port": server.port}}
     text = yaml.safe_dump(project, sort_keys=False)
     escaped = text.replace("{", "{{").replace("}", "}}").replace("@FOLDER@", "{folder}")
-    return Home(project_file=escaped, pythonpath=f"{ROOT}:{JOBS_FOLDER}", **options)
+    return Home(project_file=escaped, pythonpath=f"{ROOT}:{ROOT}/src:{JOBS_FOLDER}", **options)
 
 
 def set_worker(home: Home, name: str, **changes: Any) -> None:

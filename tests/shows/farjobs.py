@@ -42,6 +42,15 @@ def marks(worker: str, number: str, path: str, first: str = "0", seconds: str = 
     return list(submit_flow(Flow(jobs), worker=worker))
 
 
+def adds(worker: str, number: str) -> list[str]:
+    """Jobs that add two numbers; their ids."""
+    from jobflow import Flow
+
+    from jobflow_remote.testing.jobs import add
+
+    return list(submit_flow(Flow([add(each, 1) for each in range(int(number))]), worker=worker))
+
+
 def complaining(worker: str, words: str, seconds: str, resources: str) -> list[str]:
     """A job that says ``words`` on its error stream and sleeps; its id."""
     from cluster_jobs import complain_and_sleep

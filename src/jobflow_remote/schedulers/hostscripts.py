@@ -47,10 +47,12 @@ class HostOptions:
     """A submission that nobody answered is known to the scheduler after this time, or was lost."""
 
 
-# jf_t: a command of the scheduler, which may hang. jf_say: one line of the answer, about one attempt.
+# jf_t: a command of the scheduler, which may hang (jf_x: the same, as the last word of a subshell; each process that
+# is saved counts where hundreds are submitted). jf_say: one line of the answer, about one attempt.
 _COMMON = """now=$(date +%s); user=@USER@; [ -n "$user" ] || user=$(id -un)
 export SLURM_TIME_FORMAT=standard LC_ALL=C
-if command -v timeout >/dev/null; then jf_t() { timeout @ANSWER@ "$@"; }; else jf_t() { "$@"; }; fi
+jf_x=; if command -v timeout >/dev/null; then jf_x="exec timeout @ANSWER@"; fi
+jf_t() { if [ -n "$jf_x" ]; then timeout @ANSWER@ "$@"; else "$@"; fi; }
 jf_say() { local x=${3//$'\\n'/ }; printf 'jf|%s|%s|%s\\n' "$1" "$2" "${x//$'\\r'/ }"; }
 jf_list() { @LIST@
 }
@@ -91,7 +93,8 @@ jf_submit() { # run folder, attempt, token
       [ -z "$away$slow" ] || { jf_say "$a" busy "${away:-$slow}"; return; }
       jf_room || { jf_say "$a" busy "${away:-the user has $most jobs in the queue: max_submitted_user_jobs}"; return; }
       jf_start $$
-      { (set -C; echo "$HOSTNAME $$ $t $now" > "$k") 2>/dev/null; } && break
+      set -C; { echo "$HOSTNAME $$ $t $now" > "$k"; } 2>/dev/null && { set +C; break; }
+      set +C
       [ -e "$k" ] || { jf_say "$a" error "cannot write in $1"; return; }
     fi
     id= host= pid= start= at=
@@ -107,8 +110,8 @@ jf_submit() { # run folder, attempt, token
       jf_say "$a" busy "it was handed over $x s ago and the scheduler does not know of it (yet)"; return; fi
     i=$((i + 1))
   done
-  out=$(jf_t @SUBMIT@ @SCRIPT@ </dev/null 2>&1); rc=$?
-  id=$(printf '%s\n' "$out" | sed -nE @FINDID@ | head -n 1)
+  out=$($jf_x @SUBMIT@ @SCRIPT@ </dev/null 2>&1); rc=$?
+  id=$(sed -nE @FINDID@ <<< "$out"); id=${id%%$'\n'*}
   if [ -n "$id" ]; then
     echo "id $id" >> "$k"; [ "$room" = any ] || room=$((room - 1)); jf_say "$a" ok "$id"; return; fi
   shopt -s nocasematch
@@ -170,9 +173,10 @@ direct=()
 _CANCEL_END = r"""if list=$(jf_list 2>&1); then
   while read -r i n; do
     [ -n "$n" ] && [ -n "${wanted[${n##*-}]-}" ] && ids+=("$i"); done < <(printf '%s\n' "$list" | jf_name)
-else ids+=("${direct[@]}"); fi
+else ids+=("${direct[@]}"); lost=$((${#wanted[@]} - ${#ids[@]})); echo "$list" >&2; fi
 [ ${#ids[@]} = 0 ] || { set -- "${ids[@]}"; @CANCEL@
-} >&2
+} >&2 || lost=1
+[ "${lost:-0}" -le 0 ]
 """
 
 _DONE = "echo 'jf|done|'\n"

@@ -20,7 +20,7 @@ class UploadStep(Step):
     """All input files of a batch travel together."""
 
     name = "upload"
-    batch = 50
+    batch = 100
 
     async def run(self, records: list[JobRecord]) -> list[Outcome]:
         outcomes: list[Outcome] = []
