@@ -175,7 +175,7 @@ _CANCEL_END = r"""if list=$(jf_list 2>&1); then
     [ -n "$n" ] && [ -n "${wanted[${n##*-}]-}" ] && ids+=("$i"); done < <(printf '%s\n' "$list" | jf_name)
 else ids+=("${direct[@]}"); lost=$((${#wanted[@]} - ${#ids[@]})); echo "$list" >&2; fi
 [ ${#ids[@]} = 0 ] || { set -- "${ids[@]}"; @CANCEL@
-} >&2 || lost=1
+} >&2
 [ "${lost:-0}" -le 0 ]
 """
 

@@ -233,3 +233,17 @@ def test_cancelling_keeps_a_job_from_beginning_and_ends_only_our_own(world: Worl
     assert Path(job.run_dir, f"{STARTED_PREFIX}{job.attempt}").read_text() == "-\n"
     (again,) = submit(world, scheduler, job)
     assert "withdrawn" in (again.error or "")
+
+
+def test_cancelling_says_when_a_job_could_not_be_looked_for(world: World) -> None:
+    world.answer("squeue", recorded("slurm", "squeue-ctld-down"))
+    world.command("scancel", "")
+    known, unknown = world.job("a" * 32, "known"), world.job("b" * 32, "unknown")
+    marker(known).write_text("elsewhere 1 1 1\nid 7\n")
+    marker(unknown).write_text("elsewhere 1 1 1\n")
+    system = batch_system("slurm")
+    assert world.run(system.render_cancel([known])).exit_code == 0
+    assert world.calls("scancel") == 1
+    answer = world.run(system.render_cancel([known, unknown]))
+    assert answer.exit_code != 0
+    assert "Unable to contact slurm controller" in answer.stderr
