@@ -18,7 +18,7 @@ from jobflow_remote.errors import (
 )
 from jobflow_remote.execution.jobfields import stores_used
 from jobflow_remote.model.records import Document
-from jobflow_remote.outputs import mongostores
+from jobflow_remote.outputs import additional, mongostores
 
 if TYPE_CHECKING:
     from jobflow import JobStore
@@ -96,12 +96,21 @@ class OutputStore:
     def __init__(self, jobstore: JobStore) -> None:
         self._jobstore = jobstore
         self._connected = False
+        self._read_once = additional.stores_read_once(jobstore)
         self._opening = threading.Lock()
 
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any]) -> OutputStore:
-        """The store that a project describes (see :func:`jobstore_from_spec`)."""
-        return cls(jobstore_from_spec(spec))
+        """The store that a project describes (see :func:`jobstore_from_spec`).
+
+        Raises
+        ------
+        ConfigError
+            If it cannot be made, or keeps outputs in the memory of one process.
+        """
+        jobstore = jobstore_from_spec(spec)
+        additional.refuse_memory(jobstore)
+        return cls(jobstore)
 
     @property
     def jobstore(self) -> JobStore:
@@ -111,6 +120,10 @@ class OutputStore:
                 with self._translated():
                     mongostores.connect(self._jobstore)
                 self._connected = True
+            elif self._read_once:
+                with self._translated("reading its files again"):
+                    for store in self._read_once:
+                        store.connect(force_reset=True)
         return self._jobstore
 
     @property
@@ -168,12 +181,14 @@ class OutputStore:
         with self._translated("removing outputs"):
             for start in range(0, len(keys), _AT_ONCE):
                 part = keys[start : start + _AT_ONCE]
-                jobstore.docs_store.remove_docs(
-                    {"$or": [{"uuid": uuid, "index": index} for uuid, index in part]}
-                )
-                by_job = {"$or": [{"job_uuid": uuid, "job_index": index} for uuid, index in part]}
-                for store in jobstore.additional_stores.values():
-                    store.remove_docs(by_job)
+                of_jobs = {"$or": [{"uuid": uuid, "index": index} for uuid, index in part]}
+                # blobs first: who is interrupted and begins again finds them by the outputs
+                if jobstore.additional_stores:
+                    outputs = jobstore.docs_store.query(of_jobs, properties=["output"])
+                    blobs = additional.blobs_by_store(found.get("output") for found in outputs)
+                    for name, store in jobstore.additional_stores.items():
+                        additional.remove_blobs(store, part, blobs.get(name, []))
+                jobstore.docs_store.remove_docs(of_jobs)
 
     # -- what people and jobs read -------------------------------------------------------------------------
 

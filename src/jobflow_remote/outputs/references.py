@@ -94,12 +94,13 @@ def _find_references(value: Any) -> Iterator[Document]:
         yield from _find_references(inner)
 
 
-def _find_blobs(value: Any) -> Iterator[Document]:
+def find_blobs(value: Any) -> Iterator[Document]:
+    """What in an output stands for something in an additional store (``store``, ``blob_uuid``)."""
     if _is_blob(value):
         yield value
         return
     for inner in _children(value):
-        yield from _find_blobs(inner)
+        yield from find_blobs(inner)
 
 
 def _contains_object(value: Any) -> bool:
@@ -243,7 +244,7 @@ class _Resolver:
 
     def _read_blobs(self, value: Any) -> None:
         wanted: dict[str, set[str]] = {}
-        for blob in _find_blobs(value):
+        for blob in find_blobs(value):
             if (blob["store"], blob["blob_uuid"]) not in self.blobs:
                 wanted.setdefault(blob["store"], set()).add(blob["blob_uuid"])
         for name, uuids in wanted.items():
