@@ -30,7 +30,7 @@ class Authority:
         extensions = self.folder / f"{name}.ext"
         extensions.write_text(f"subjectAltName={hosts}\nextendedKeyUsage=serverAuth,clientAuth\n")
         _openssl(
-            "req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/O=tests/OU=tests/CN={name}",
+            "req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/O=tests/OU={name}/CN={name}",
             "-keyout", str(key), "-out", str(request),
         )  # fmt: skip
         _openssl(

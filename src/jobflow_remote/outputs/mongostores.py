@@ -104,9 +104,14 @@ def _connect_gridfs(store: Any, database: Any) -> None:
 def _closing(store: Any, handle: ClientHandle) -> Callable[[], None]:
     """How this store is closed: its own way would close the client under everybody's hands."""
 
+    closed = False
+
     def close() -> None:
-        store._coll = None
-        handle.close()
-        store.__dict__.pop("close", None)
+        nonlocal closed
+        if not closed:
+            closed, store._coll = True, None
+            handle.close()
+        elif store._coll is not None:  # somebody has connected it again, in its own way
+            type(store).close(store)
 
     return close

@@ -7,7 +7,6 @@ server would only multiply them.
 from __future__ import annotations
 
 import os
-import ssl
 import threading
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,7 @@ from pymongo import MongoClient, errors
 
 from jobflow_remote.errors import ConfigError
 from jobflow_remote.queuedb.mongo.options import FILE_OPTIONS, Server
-from jobflow_remote.queuedb.mongo.trouble import translate
+from jobflow_remote.queuedb.mongo.trouble import describe
 from jobflow_remote.queuedb.mongo.tunnel import Tunnel
 
 
@@ -90,11 +89,12 @@ def _make(server: Server, key: str) -> _Open:
     except BaseException as exc:
         if tunnel is not None:
             tunnel.close()
-        if isinstance(exc, errors.PyMongoError):
-            raise translate(exc, server, key=key) from exc
-        if isinstance(exc, OSError | ssl.SSLError | TypeError | ValueError):
+        if isinstance(
+            exc, errors.PyMongoError | OSError | TypeError | ValueError
+        ):  # nothing was asked of a server
             raise ConfigError(
-                f"{key} cannot be used: {server.hide_secrets(str(exc))}", hint="see its mongoclient_kwargs"
+                f"{key} cannot be used: {describe(exc, server)}{_named_files(server)}",
+                hint=f"see its mongoclient_kwargs{' and uri' if server.uri else ''} in the project file",
             ) from exc
         raise
 
@@ -109,6 +109,12 @@ def _make_client(server: Server, tunnel: Tunnel | None) -> MongoClient[Any]:
     return MongoClient(
         server.host if isinstance(server.host, str) else list(server.host), server.port, **options
     )
+
+
+def _named_files(server: Server) -> str:
+    """The files of TLS: what is wrong in one of them is told without its name."""
+    files = [f"{name} {server.option(name)}" for name in FILE_OPTIONS if server.option(name)]
+    return f" ({', '.join(files)})" if files else ""
 
 
 def _check_files(server: Server, key: str) -> None:

@@ -106,9 +106,11 @@ def _hint(words: str, server: Server, key: str) -> str:
             return f"the server's certificate is for another host name than {server.address}: correct {key}"
         signed = f"tlsCAFile ({authority})" if authority else "the authorities that this machine trusts"
         return f"the server's certificate is not signed by {signed}: correct mongoclient_kwargs of {key}"
+    given = f"tlsCAFile {authority or 'not given'}, tlsCertificateKeyFile {own or 'not given'}"
     if _TLS.search(words):
-        given = f"tlsCAFile {authority or 'not given'}, tlsCertificateKeyFile {own or 'not given'}"
         return f"the server and we do not agree on TLS ({given}): see mongoclient_kwargs of {key}"
+    if "closed" in words and _uses_tls(server) and not own:
+        return f"does the server run, and does it want a certificate of ours? TLS: {given}; see {key}"
     if server.ssh_tunnel is not None:
         gate = server.ssh_tunnel["tunnel_server_address"]
         return f"does the SSH login {gate} answer, and does the server beyond it run? see ssh_tunnel of {key}"
