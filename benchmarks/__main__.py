@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from tests.services.mongod import find_mongod
 
 from benchmarks import (
     completing,
@@ -41,6 +42,7 @@ TOPICS: dict[str, Callable[[Home], list[Figure]]] = {
     "completing": completing.measure,
 }
 REFERENCE_TOPICS = tuple(name for name in TOPICS if name != "completing")
+MONGODB_TOPICS = ("submit", "latency", "throughput", "database")
 _GIVE_UP_SECONDS = 180.0
 """1.0.1 with its default delays takes minutes for a job: what takes longer is given up, and the table says so."""
 
@@ -63,6 +65,8 @@ def main() -> int:
         "machine": describe_machine(),
     }
     columns: dict[str, list[Figure]] = {"jobflow-remote": _measure_ours(wanted, console)}
+    if not options.no_mongodb:
+        columns["on MongoDB"] = _measure_on_mongodb(wanted, console)
     if options.reference:
         measured, versions = _measure_reference(options.reference.resolve(), wanted, console)
         columns |= measured
@@ -83,6 +87,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--reference", type=Path, metavar="VENV", help="measure jobflow-remote 1.0.1 of this environment too"
     )
+    parser.add_argument("--no-mongodb", action="store_true", help="only the embedded database")
     return parser.parse_args(words)
 
 
@@ -92,6 +97,25 @@ def _measure_ours(wanted: Sequence[str], console: Console) -> list[Figure]:
         console.print(f"[dim]{name} …[/]")
         with Home() as home:
             figures += TOPICS[name](home)
+    return figures
+
+
+def _measure_on_mongodb(wanted: Sequence[str], console: Console) -> list[Figure]:
+    """Ours, with queue and outputs in a MongoDB of this machine."""
+    figures: list[Figure] = []
+    find_mongod()
+    with reference.mongod(Path(sys.prefix)) as server:
+        for name in wanted:
+            if name not in MONGODB_TOPICS:
+                continue
+            console.print(f"[dim]{name} on MongoDB …[/]")
+            with reference.reference_home(
+                Path(sys.prefix), server, quick=False, label="jobflow-remote"
+            ) as home:
+                if name == "database":
+                    figures += reference.database_operations(home, server, jobs=200, timeout_seconds=600)
+                else:
+                    figures += TOPICS[name](home)
     return figures
 
 

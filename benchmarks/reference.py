@@ -121,12 +121,14 @@ def _listens(port: int) -> bool:
 
 
 @contextmanager
-def reference_home(venv: Path, server: Mongod, *, quick: bool, max_jobs: int | None = None) -> Iterator[Home]:
-    """A home of 1.0.1 with an initialised queue; ``quick``: delays of 1 s instead of the defaults."""
+def reference_home(
+    venv: Path, server: Mongod, *, quick: bool, max_jobs: int | None = None, label: str = "1.0.1"
+) -> Iterator[Home]:
+    """A home with an initialised queue in MongoDB; ``quick``: delays of 1 s instead of the defaults."""
     more = _MONGO % {"port": server.port, "database": PROJECT, "more": QUICK_DELAYS if quick else ""}
     worker = f"pre_run: source {venv}/bin/activate" + (f"\nmax_jobs: {max_jobs}" if max_jobs else "")
     server.evaluate("client.drop_database(db.name)")
-    with Home(bin=venv / "bin", label="1.0.1", project_file=default_project(worker, more)) as home:
+    with Home(bin=venv / "bin", label=label, project_file=default_project(worker, more)) as home:
         home.jf("admin", "reset", "-y")
         yield home
 

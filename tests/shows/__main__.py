@@ -6,7 +6,7 @@ import signal
 import sys
 from importlib import import_module
 
-PARTS = {"main-job": "tests.shows.main_job"}
+PARTS = {"main-job": "tests.shows.main_job", "mongodb": "tests.shows.mongodb"}
 
 
 def main() -> int:
