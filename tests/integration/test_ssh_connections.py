@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
-import shutil
 import subprocess
-import tempfile
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.services.logins import Site, open_folder
+from tests.services.logins import Site
 from tests.services.missing import or_skip
 from tests.services.proxy import Proxy
+from tests.services.sites import folder, servers, site
 from tests.services.slowproxy import SlowProxy
 
 from jobflow_remote.config.workers import RemoteWorker
@@ -27,36 +25,7 @@ from jobflow_remote.hosts.pool import HostPool
 from jobflow_remote.hosts.port import CommandResult, Host
 from jobflow_remote.hosts.questions import Questions
 
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[Site]:
-    with tempfile.TemporaryDirectory(prefix="jf") as folder:
-        site = or_skip(lambda: Site(Path(folder)))
-        or_skip(lambda: site.server("key"))
-        yield site
-        site.close()
-
-
-@pytest.fixture
-def site(servers: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    """Servers, a home without any history, and a pool without connections."""
-    ssh = servers.home / ".ssh"
-    shutil.rmtree(ssh)
-    ssh.mkdir(mode=0o700)
-    (ssh / "config").touch()
-    monkeypatch.setenv("HOME", str(servers.home))
-    monkeypatch.setenv("PATH", str(servers.bin), prepend=":")
-    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
-    yield servers
-    servers.pool.shut_down()
-    servers.pool.answerer = None
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    place = open_folder()
-    yield place
-    shutil.rmtree(place)
+__all__ = ["folder", "servers", "site"]
 
 
 def run(host: Host, command: str = "echo hello", **options: Any) -> CommandResult:

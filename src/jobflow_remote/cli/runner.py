@@ -91,16 +91,26 @@ def start(
             show_default=False,
         ),
     ] = False,
+    interactive: Annotated[
+        bool,
+        typer.Option(
+            "--interactive",
+            "-i",
+            help="Log in to hosts that ask questions (one-time passwords), at this terminal; takes -s.",
+            show_default=False,
+        ),
+    ] = False,
 ) -> None:
     """Start the runner as a daemon."""
     manager = _manager()
-    with _busy("Starting the runner…"):
+    with nullcontext() if interactive else _busy("Starting the runner…"):
         manager.start(
             num_procs_transfer=transfer,
             num_procs_complete=complete,
             single=single,
             log_level=log_level.value,
             raise_on_error=True,
+            connect_interactive=interactive,
             takeover=takeover,
         )
         manager.wait_start()

@@ -68,6 +68,21 @@ def list_workers(
         print_note("-v shows how they are")
 
 
+@app.command("login")
+def login(
+    name: Annotated[str, typer.Argument(help="Name of the worker.")],
+) -> None:
+    """Log in to the host of a worker, and answer what it asks.
+
+    With `transport: openssh` this opens the session of ssh over which runner, jf and the web pages reach the host.
+    With `interactive_login` it logs the running runner in. Elsewhere it tries whether the login works.
+    """
+    from jobflow_remote.control.logins import log_in
+
+    services = current().services()
+    print_message(f"{name}: {log_in(services, name).value}")
+
+
 def _describe(name: str, worker: WorkerBase) -> dict[str, Any]:
     host = getattr(worker, "host", None)
     user = getattr(worker, "user", None)

@@ -20,7 +20,9 @@ from jobflow_remote.config.manager import ConfigManager
 from jobflow_remote.config.project import Project
 from jobflow_remote.daemon.programs import DaemonFiles, RunnerLayout, render_configuration
 from jobflow_remote.errors import DaemonError, RunnerActiveError, RunningDaemonError
+from jobflow_remote.hosts.questions import ask_at_terminal
 from jobflow_remote.queuedb import open_queue_database
+from jobflow_remote.services.logindesk import log_runner_in_everywhere
 from jobflow_remote.services.session import describe_owner, no_runner_alive, open_session
 
 _POLL_SECONDS = 0.05
@@ -160,9 +162,14 @@ class DaemonManager:
         ------
         DaemonError, RunnerActiveError
             With ``raise_on_error``: it runs already, here or elsewhere.
+        HostError
+            With ``connect_interactive`` (log in to hosts that ask questions, at this terminal): one refused the login.
         """
-        if connect_interactive:
-            raise DaemonError("interactive logins are not available yet")
+        if connect_interactive and not single:
+            raise DaemonError(
+                "each process of the runner has a connection of its own and would ask the same questions",
+                hint="interactive logins take a single process: `jf runner start -s -i`",
+            )
         layout = RunnerLayout(single, num_procs_transfer, num_procs_complete, log_level)
         try:
             with self._starting():
@@ -171,6 +178,8 @@ class DaemonManager:
             if raise_on_error:
                 raise
             return False
+        if connect_interactive:
+            log_runner_in_everywhere(self.project, ask_at_terminal)
         return True
 
     def _start(self, layout: RunnerLayout, takeover: bool) -> None:

@@ -37,6 +37,7 @@ from jobflow_remote.model.lifecycle import ROLES, UNFINISHED
 from jobflow_remote.outputs.jobfiles import check_file_format
 from jobflow_remote.queuedb.port import WHOLE, Share
 from jobflow_remote.services import wakeup
+from jobflow_remote.services.logindesk import LoginDesk, needs_desk
 from jobflow_remote.services.opened import Services
 from jobflow_remote.services.session import (
     PID_FILENAME,
@@ -100,10 +101,12 @@ class Runner:
             ]
         if until_idle:
             tasks.append(asyncio.create_task(self._stop_when_idle(max_seconds)))
+        desk = await self._open_login_desk()
         try:
             await self._wait(tasks)
         finally:
             heartbeat.stop()
+            await desk.close()
             loop.remove_reader(bell.fileno())
             bell.close()
             await self.services.close_hosts()
@@ -140,6 +143,23 @@ class Runner:
                     )
                     lanes.append(Lane(step, self.context, times))
         return lanes
+
+    async def _open_login_desk(self) -> LoginDesk:
+        """Where a person at a terminal logs us in to hosts that ask questions."""
+        desk = LoginDesk(
+            self.services.daemon_dir,
+            "-".join(self.roles)[:12],
+            find_host=self.services.host,
+            logged_in=self._on_login,
+        )
+        if needs_desk(self.services.project):
+            await desk.open()
+        return desk
+
+    def _on_login(self, worker: str) -> None:
+        for lane in self._lanes:
+            if lane.step.worker == worker:
+                lane.resume()
 
     def _start_heartbeat(self, loop: asyncio.AbstractEventLoop) -> Heartbeat:
         def on_end(reason: str) -> None:

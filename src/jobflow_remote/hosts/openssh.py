@@ -123,7 +123,7 @@ class OpensshHost(RemoteHost):
         )
 
 
-def _options(login: Login) -> list[str]:
+def options_for_ssh(login: Login) -> list[str]:
     """What the worker's configuration says, as options of ssh."""
     words = []
     if login.port:
@@ -224,7 +224,7 @@ def login_command(login: Login) -> list[str]:
     """The command that opens the session; a person runs it in a terminal and answers what it asks."""
     socket = control_socket(login)
     return [
-        "ssh", *_options(login), "-M", "-N", "-f", "-o", f"ControlPath={socket}", "-o", "ControlPersist=yes",
+        "ssh", *options_for_ssh(login), "-M", "-N", "-f", "-o", f"ControlPath={socket}", "-o", "ControlPersist=yes",
         "--", login.host,
     ]  # fmt: skip
 

@@ -20,11 +20,12 @@ from jobflow_remote.config.workers import BaseRemoteWorker, SeparatedTransferWor
 from jobflow_remote.errors import ConfigError, HostUnreachableError
 from jobflow_remote.hosts.login import Login, login_of, shell_of, transfer_login_of
 from jobflow_remote.hosts.port import CommandResult, FileInfo, Host
-from jobflow_remote.hosts.questions import Answerer
+from jobflow_remote.hosts.questions import Answerer, Questions
 from jobflow_remote.hosts.remote import ShellOptions
 
 R = TypeVar("R")
 
+_LOGIN_SECONDS = 300.0
 LINGER_SECONDS = 20.0
 """How long a connection is kept when nobody uses the host any more."""
 
@@ -248,6 +249,29 @@ class SharedHost(Host):
     async def remove_files(self, paths: Sequence[str]) -> frozenset[str]:
         return await self._call(lambda host: host.remove_files(paths))
 
+    async def log_in(self, answerer: Answerer) -> None:
+        """Connect, and have somebody answer what the host asks.
+
+        Raises
+        ------
+        HostUnreachableError
+            If it lets us not in.
+        """
+        here = asyncio.get_running_loop()
+
+        async def answer(questions: Questions) -> list[str] | None:
+            asking = asyncio.run_coroutine_threadsafe(_ask(answerer, questions), here)
+            return await asyncio.wrap_future(asking)
+
+        async def connect(host: Host) -> None:
+            self._pool.answerer, before = answer, self._pool.answerer
+            try:
+                await host.run(":", timeout_seconds=_LOGIN_SECONDS)
+            finally:
+                self._pool.answerer = before
+
+        await self._call(connect)
+
     async def close(self) -> None:
         async def leave() -> None:
             if self._inner is not None:
@@ -256,6 +280,10 @@ class SharedHost(Host):
 
         if self._inner is not None:
             await self._pool.call(leave())
+
+
+async def _ask(answerer: Answerer, questions: Questions) -> list[str] | None:
+    return await answerer(questions)
 
 
 def _check(login: Login) -> None:

@@ -29,23 +29,23 @@ Answerer = Callable[[Questions], Awaitable[list[str] | None]]
 """Puts questions to a person; None: nobody is there, or wants to answer."""
 
 
-async def ask_on_terminal(questions: Questions) -> list[str] | None:
-    """Ask the person at the terminal of this process."""
+async def answer_at_terminal(questions: Questions) -> list[str] | None:
+    """An answerer for a process that has a terminal."""
     import asyncio
+
+    return await asyncio.to_thread(ask_at_terminal, questions)
+
+
+def ask_at_terminal(questions: Questions) -> list[str] | None:
+    """Ask the person at the terminal of this process; None: nobody is there, or wants to answer."""
+    import getpass
     import sys
 
     if not sys.stdin.isatty():
         return None
-    return await asyncio.to_thread(_ask, questions)
-
-
-def _ask(questions: Questions) -> list[str] | None:
-    import getpass
-
-    print(f"Login to {questions.host}")
-    for line in (questions.title, questions.text):
-        if line.strip():
-            print(line.strip())
+    for line in (f"Login to {questions.host}", questions.title.strip(), questions.text.strip()):
+        if line:
+            print(line)
     try:
         return [
             input(prompt.text) if prompt.echo else getpass.getpass(prompt.text)

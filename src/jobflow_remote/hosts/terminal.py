@@ -8,8 +8,7 @@ import shlex
 from jobflow_remote.config.workers import BaseRemoteWorker, WorkerBase
 from jobflow_remote.errors import ConfigError
 from jobflow_remote.hosts.login import login_of
-from jobflow_remote.hosts.openssh import _options as options_for_ssh
-from jobflow_remote.hosts.openssh import control_socket
+from jobflow_remote.hosts.openssh import control_socket, options_for_ssh
 
 
 def render_shell_command(worker: WorkerBase, folder: str, *, shell: str = "bash") -> list[str]:

@@ -7,6 +7,8 @@ import asyncio
 from jobflow_remote.bootstrap import open_services
 from jobflow_remote.engine import runner as engine
 from jobflow_remote.errors import CapabilityMissingError
+from jobflow_remote.hosts.pool import POOL
+from jobflow_remote.hosts.questions import answer_at_terminal
 from jobflow_remote.model.lifecycle import ROLES
 from jobflow_remote.services.opened import Services
 from jobflow_remote.services.session import describe_owner, hold_alive_lock, no_runner_alive, open_session
@@ -26,7 +28,7 @@ class Runner:
     runner_id, daemon_id
         Accepted for scripts of 1.0.1; the runner's session identifies it.
     connect_interactive
-        Not available yet.
+        Ask the questions of hosts (one-time passwords) at the terminal of this process.
     """
 
     def __init__(
@@ -38,7 +40,7 @@ class Runner:
         daemon_id: str | None = None,
     ) -> None:
         if connect_interactive:
-            raise CapabilityMissingError("interactive logins are not available yet")
+            POOL.answerer = answer_at_terminal
         self.project_name = project_name
         self.log_level = log_level
         self.runner_id = runner_id

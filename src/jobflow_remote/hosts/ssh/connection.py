@@ -68,7 +68,7 @@ class SshConnection:
         if error is None:
             self._connection = None if attempt.cancelled() else attempt.result()
             self._refusal, self._pause = None, 0.0
-        elif isinstance(error, HostError):
+        elif isinstance(error, HostError) and not self.login.interactive:  # there, a person sets the pace
             refused = isinstance(error, _RefusedError)
             first, most = (
                 (_REFUSED_PAUSE_SECONDS, _LONGEST_REFUSED_PAUSE_SECONDS)
@@ -83,7 +83,7 @@ class SshConnection:
         if login.interactive and self._answerer() is None:
             raise LoginNeededError(
                 f"{login.name} needs login: it asks questions (`interactive_login`), and nobody is there to answer",
-                hint="run `jf worker login WORKER` while the runner is running, or `jf runner start -s -i`",
+                hint="run `jf worker login WORKER` while the runner is running, or start it by `jf runner start -s -i`",
             )
         given = connect_options(login)
         config = await asyncio.to_thread(read_config, login, given)
