@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,8 +24,6 @@ from jobflow_remote.cli.output import (
 from jobflow_remote.errors import ConfigError, JobflowRemoteError, ProjectParsingError, ProjectUndefinedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from jobflow_remote.config.manager import ConfigManager, ProjectData
     from jobflow_remote.config.project import Project
 
@@ -194,38 +193,48 @@ def check(
         bool, typer.Option("--queue", "-q", help="Only the queue database.", show_default=False)
     ] = False,
     worker: Annotated[str | None, typer.Option("--worker", "-w", help="Only this worker.")] = None,
+    run: Annotated[
+        bool,
+        typer.Option("--run", "-r", help="Send a job that does nothing to each worker.", show_default=False),
+    ] = False,
+    timeout: Annotated[
+        int, typer.Option("--timeout", "-t", help="With --run: how many seconds to wait for a job.")
+    ] = 300,
     print_errors: Annotated[
         bool, typer.Option("--errors", "-e", help="Show tracebacks of errors.", show_default=False)
     ] = False,
     full: Annotated[
         bool, typer.Option("--full", "-f", help="Compare all packages on the workers.", show_default=False)
     ] = False,
+    verbosity: t.Verbosity = 0,
     as_json: t.AsJson = False,
 ) -> None:
     """Check that workers, output store and queue database of the project work.
 
-    The exit code is 1 if something does not.
+    The exit code is 1 if something does not. -v shows all that was looked at.
     """
     if jobstore + queue + (worker is not None) > 1:
         raise JobflowRemoteError(
             "--jobstore, --queue and --worker cannot be used together", hint="give one, or none for all"
         )
+    from jobflow_remote.cli.checking import show_checks
+    from jobflow_remote.control.checks.project import Wanted
+    from jobflow_remote.control.checks.worker import CheckOptions
+
     _warn_of_variables()
     data = _project(for_machines=as_json)
     everything = not (jobstore or queue or worker)
-    found: list[dict[str, Any]] = []
-    options = {"with_traceback": print_errors}
-    if everything or worker:
-        found += _tell_each(_check_workers(data.project, worker, full, options), as_json)
-    if everything or jobstore:
-        found += _tell_each(_check_jobstores(data.project, options), as_json)
-    if everything or queue:
-        found += _tell_each(_check_queue(data.project, options), as_json)
-    if everything:
-        found += _tell_each(_check_file(data), as_json)
-    if as_json:
-        print_json(found)
-    if any(element["error"] for element in found):
+    wanted = Wanted(
+        workers=everything,
+        worker=worker,
+        jobstores=everything or jobstore,
+        queue=everything or queue,
+        file=Path(data.filepath) if everything else None,
+        options=CheckOptions(run=run, run_seconds=timeout, all_packages=full),
+    )
+    if not show_checks(
+        data.project, wanted, verbose=verbosity > 0, with_tracebacks=print_errors, as_json=as_json
+    ):
         raise typer.Exit(1)
 
 
@@ -237,76 +246,6 @@ def _warn_of_variables() -> None:
             f"; did you mean {meant}?" if meant else ""
         )
         print_message(text, style="gold1", to_stderr=True)
-
-
-Finding = tuple[str, str | None, str | None]
-"""What was checked, error, warning."""
-
-
-def _tell_each(findings: Iterator[Finding], as_json: bool) -> list[dict[str, Any]]:
-    told = []
-    for what, error, warning in findings:
-        told.append({"element": what, "error": error, "warning": warning})
-        if as_json:
-            continue
-        mark, style = ("x", "bold red") if error else ("✓", "gold1" if warning else "green")
-        out_console().print(f"[{style}]{mark}[/] {what}", highlight=False)
-        if error or warning:
-            indented = "\n".join(f"    {line}" for line in (error or warning or "").splitlines())
-            print_message(indented, style="red" if error else "gold1")
-    return told
-
-
-def _check_workers(
-    project: Project, name: str | None, full: bool, options: dict[str, bool]
-) -> Iterator[Finding]:
-    from jobflow_remote.config.helper import check_worker
-    from jobflow_remote.config.nearest import did_you_mean
-
-    if name is not None and name not in project.workers:
-        raise ConfigError(
-            f"project {project.name} has no worker {name!r}" + did_you_mean(name, project.workers),
-            hint=f"its workers: {', '.join(project.workers) or 'none'}",
-        )
-    for each, worker in project.workers.items():
-        if name in (None, each):
-            yield f"Worker {each}", *check_worker(worker, full, **options)
-    if not project.workers:
-        yield "Workers", "the project has none: nothing can run", None
-
-
-def _check_jobstores(project: Project, options: dict[str, bool]) -> Iterator[Finding]:
-    from jobflow_remote.config.helper import check_jobstore, outputs_are_in_queue
-
-    for name in (None, *(project.optional_jobstores or ())):
-        warning = None
-        try:
-            store = project.get_jobstore(name)
-            error = None if store is None else check_jobstore(store, **options)
-        except ConfigError as exc:
-            store, error = None, exc.message
-        if name is None and store is None and error is None:
-            warning = "the project has none: outputs are not kept"
-        elif name is None and outputs_are_in_queue(project):
-            warning = (
-                "outputs and jobs are in the same collection: give one of them another `collection_name`"
-            )
-        yield "Jobstore" if name is None else f"Jobstore {name}", error, warning
-
-
-def _check_queue(project: Project, options: dict[str, bool]) -> Iterator[Finding]:
-    from jobflow_remote.config.helper import check_queue_store
-
-    yield "Queue store", check_queue_store(project.queue_spec(), **options), None
-
-
-def _check_file(data: ProjectData) -> Iterator[Finding]:
-    from jobflow_remote.config.redact import redact
-
-    content = data.project.model_dump(mode="json", exclude_unset=True)
-    if redact(content) != content and os.stat(data.filepath).st_mode & 0o077:
-        warning = f"it holds passwords and others can read it: chmod 600 {data.filepath}"
-        yield f"File {data.filepath}", None, warning
 
 
 @app.command("check-conflicts")

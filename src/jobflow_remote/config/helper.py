@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shlex
-import sys
 import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,7 +17,6 @@ from jobflow_remote.config.queuespec import QueueSpec
 from jobflow_remote.config.settings import get_settings
 from jobflow_remote.config.stores import EMBEDDED, default_jobstore, queue_spec
 from jobflow_remote.config.workers import (
-    DEFAULT_EXECUTION_CMD,
     LocalWorker,
     RemoteWorker,
     WorkerBase,
@@ -112,62 +109,19 @@ def generate_dummy_exec_config() -> ExecutionConfig:
 def check_worker(
     worker: WorkerBase, full_check: bool = False, *, with_traceback: bool = False
 ) -> tuple[str | None, str | None]:
-    """Whether jobs can run on a worker: (error, warning), each None if there is nothing to say.
+    """Whether jobs can run on a worker: (errors, warnings), each None if there is nothing to say.
 
-    ``full_check`` compares the installed packages of remote workers with ours; there are none of these here.
+    ``full_check`` compares all installed packages of the worker with ours.
     """
-    from jobflow_remote import bootstrap
+    from jobflow_remote.control.checks import worker as checks
+    from jobflow_remote.control.checks.findings import Level, Report
 
-    try:
-        bootstrap.make_scheduler(worker).render_header(
-            name="check", run_dir=str(worker.work_dir), resources=worker.resources or {}
-        )
-        return asyncio.run(_check_host(worker))
-    except (JobflowRemoteError, OSError) as exc:
-        return _tell(exc, with_traceback), None
-
-
-async def _check_host(worker: WorkerBase) -> tuple[str | None, str | None]:
-    from jobflow_remote import bootstrap
-
-    host = bootstrap.make_host(worker)
-
-    async def ask(command: str) -> tuple[str, str, int]:
-        answer = await host.run(command, timeout_seconds=worker.timeout_execute)
-        return answer.stdout, answer.stderr, answer.exit_code
-
-    try:
-        if await ask("echo 'test'") != ("test\n", "", 0):
-            return "the shell prints more than the output of a command (set sanitize_command: true)", None
-        out, err, code = await ask(_render_folder_check(str(worker.work_dir)))
-        if code:
-            return f"work_dir {worker.work_dir} cannot be made or written to: {(err or out).strip()}", None
-        out, err, code = await ask(_render_program_check(worker))
-        if code:
-            program = _program(worker)
-            return f"the command {program!r} is not found: install jobflow-remote there, or set pre_run", None
-    finally:
-        await host.close()
-    return None, None
-
-
-def _render_folder_check(folder: str) -> str:
-    quoted = shlex.quote(folder)
-    return f'mkdir -p {quoted} && file=$(mktemp {quoted}/.jfremote_check.XXXXXX) && rm "$file"'
-
-
-def _program(worker: WorkerBase) -> str:
-    return (worker.execution_cmd or DEFAULT_EXECUTION_CMD).split()[0]
-
-
-def _render_program_check(worker: WorkerBase) -> str:
-    lines = [worker.pre_run or ""]
-    if (
-        worker.is_local
-    ):  # as in the scripts of jobs: the runner's own environment is found without being activated
-        lines.append(f"export PATH=$PATH:{shlex.quote(os.path.dirname(sys.executable))}")
-    lines.append(f"command -v {shlex.quote(_program(worker))}")
-    return "\n".join(lines)
+    options = checks.CheckOptions(all_packages=full_check)
+    report = Report("worker", tuple(asyncio.run(checks.check_worker(worker, options=options))))
+    traces = [each.traceback for each in report.findings if each.traceback]
+    if with_traceback and traces:
+        return "\n".join(traces), report.describe(Level.WARNING)
+    return report.describe(Level.ERROR), report.describe(Level.WARNING)
 
 
 def check_queue_store(store: Any, *, with_traceback: bool = False) -> str | None:
