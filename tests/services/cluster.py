@@ -294,6 +294,19 @@ class Cluster:
         self.node.call("slurm", "start")
         self._stack.callback(self._stop_quietly, "slurm")
 
+    def start_sge(self) -> None:
+        """Start Grid Engine on the node: ``node.call("sge", …)`` speaks with it."""
+        need_packages("gridengine-master", "gridengine-exec", "gridengine-client")
+        self.node.make("sge", "tests.services.sge:GridEngine", str(self.folder / "sge"))
+        self.node.call("sge", "start")
+        self._stack.callback(self._stop_quietly, "sge")
+        for name, value in self.node.get("sge", "env").items():
+            self.add_to_profile(f"export {name}={shlex.quote(value)}")
+
+    def add_to_profile(self, line: str) -> None:
+        """A line for the login shells of the user on the node."""
+        self.node.run("bash", "-c", f"echo {shlex.quote(line)} >> /root/.profile")
+
     def _stop_quietly(self, name: str) -> None:
         with contextlib.suppress(ServiceMissingError, RuntimeError):
             self.node.call(name, "stop")

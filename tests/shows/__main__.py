@@ -6,7 +6,11 @@ import signal
 import sys
 from importlib import import_module
 
-PARTS = {"main-job": "tests.shows.main_job", "mongodb": "tests.shows.mongodb"}
+PARTS = {
+    "main-job": "tests.shows.main_job",
+    "mongodb": "tests.shows.mongodb",
+    "clusters": "tests.shows.clusters",
+}
 
 
 def main() -> int:

@@ -82,6 +82,19 @@ def stories(worker: str = "") -> list[dict[str, Any]]:
     return [json.loads(json.dumps(job, default=str)) for job in found]
 
 
+def control_socket(worker: str) -> str:
+    """Where the session of a worker with ``transport: openssh`` listens."""
+    from jobflow_remote import bootstrap
+    from jobflow_remote.config.workers import BaseRemoteWorker
+    from jobflow_remote.hosts import openssh
+    from jobflow_remote.hosts.login import login_of
+
+    with bootstrap.open_services() as services:
+        config = services.worker(worker)
+        assert isinstance(config, BaseRemoteWorker)
+        return str(openssh.control_socket(login_of(config)))
+
+
 def main() -> None:
     """Call a function of this module by name."""
     verb, *words = sys.argv[1:]
