@@ -192,6 +192,7 @@ def database_operations(home: Home, server: Mongod, *, jobs: int, timeout_second
     note = f"over {jobs} jobs of a wide flow, less those of an idle runner in the same time"
     return [
         Figure("database", "commands to mongod per job", used / jobs, "", note),
+        Figure("database", "commands to mongod of an idle runner (poll, heartbeat)", rate, "/s", "over 10 s"),
         Figure("database", "commands to mongod to submit one job", (before - submitted) / jobs, "", note),
     ]
 

@@ -10,8 +10,13 @@ FLOWS = (("wide", 1), ("wide", 10_000), ("chain", 10_000))
 
 
 def measure(home: Home) -> list[Figure]:
-    """Duration of ``submit_flow``; making the flow is not part of it."""
-    return [submit(home, shape, size) for shape, size in FLOWS]
+    """Duration of ``submit_flow``, and jobs a second; making the flow is not part of it."""
+    figures = [submit(home, shape, size) for shape, size in FLOWS]
+    return figures + [_rate(figure, size) for figure, (_, size) in zip(figures, FLOWS, strict=True)]
+
+
+def _rate(figure: Figure, size: int) -> Figure:
+    return Figure(TOPIC, f"{figure.name}, rate", size / figure.value if figure.value else None, "jobs/s")
 
 
 def submit(home: Home, shape: str, size: int) -> Figure:
