@@ -6,6 +6,7 @@ PBS servers cannot be installed here: jobs of PBS run on a look-alike (the contr
 from __future__ import annotations
 
 import argparse
+import random
 import re
 import socket
 import subprocess
@@ -131,7 +132,7 @@ class Shows:
         """200 jobs while everything fails from time to time."""
         events = ["slurmctld stopped"] + 4 * ["connection cut"] + 2 * ["sshd restarted"]
         events += ["network swallows"] + 6 * ["runner killed"]
-        farstories.random.Random(self.options.seed).shuffle(events)  # not for secrets
+        random.Random(self.options.seed).shuffle(events)  # not for secrets
         with Cluster(self.folder / "storm") as cluster:
             cluster.start_slurm(nodes=2)
             seen = farstories.troubles(

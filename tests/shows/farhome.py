@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from benchmarks.home import PROJECT, Home
 from tests.services.mongod import Mongod
 
@@ -35,17 +34,9 @@ def far_home(
     if server is not None:
         store = {"type": "MongoStore", "database": "far", "collection_name": "jobs"}
         project["queue"] = {"store": {**store, "host": "127.0.0.1", "port": server.port}}
-    text = yaml.safe_dump(project, sort_keys=False)
+    text = json.dumps(project, indent=2)  # YAML, too
     escaped = text.replace("{", "{{").replace("}", "}}").replace("@FOLDER@", "{folder}")
     return Home(project_file=escaped, pythonpath=f"{ROOT}:{ROOT}/src:{JOBS_FOLDER}", **options)
-
-
-def set_worker(home: Home, name: str, **changes: Any) -> None:
-    """Change the configuration of a worker."""
-    path = home.projects_folder / f"{PROJECT}.yaml"
-    project = yaml.safe_load(path.read_text())
-    project["workers"][name] |= changes
-    path.write_text(yaml.safe_dump(project, sort_keys=False))
 
 
 def drive(home: Home, *words: object, timeout: float = 1200) -> Any:

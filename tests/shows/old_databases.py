@@ -47,7 +47,7 @@ WORKERS = """\
     work_dir: {folder}/runs
     max_jobs: 1
     pre_run: |
-      export PYTHONPATH={jobs} SWITCHING_GATES={folder}/gates PATH={bin}:"$PATH"
+      export PYTHONPATH={jobs} SWITCHING_GATES={folder}/gates
     batch:
       jobs_handle_dir: {folder}/handle
       work_dir: {folder}/pilots
@@ -73,7 +73,7 @@ def main() -> None:
 
 def make(venv: Path, folder: Path, server: Mongod, target: Path) -> None:
     """Let the old release work, kill it, and write down what is left."""
-    workers = WORKERS.format(folder=folder, jobs=JOBS, bin=venv / "bin")
+    workers = WORKERS.format(folder=folder, jobs=JOBS)
     old = OldRelease(venv / "bin", folder, server.port, workers=workers, prefix="g", max_jobs=40)
     old.jf("admin", "reset", "-f" if _is_legacy(old) else "-y")
     try:

@@ -29,7 +29,7 @@ workers:
     scheduler_type: shell
     work_dir: {folder}/runs
     pre_run: |
-      export PYTHONPATH={jobs} SWITCHING_GATES={folder}/gates PATH={bin}:"$PATH"
+      export PYTHONPATH={jobs} SWITCHING_GATES={folder}/gates
     max_jobs: {max_jobs}
 {workers}
 queue:
@@ -99,7 +99,10 @@ def install(version: str, folder: Path) -> Path:
 
 @dataclass
 class OldRelease:
-    """A home with one project that works with another release (or, with ``bin`` of our own, with this one)."""
+    """A home with one project that works with another release, or with this one: ``bin`` has the ``jf``.
+
+    A project file that is there is left as it is.
+    """
 
     bin: Path
     folder: Path
@@ -113,7 +116,9 @@ class OldRelease:
     def __post_init__(self) -> None:
         self.gates.mkdir(parents=True, exist_ok=True)
         self.flows.mkdir(exist_ok=True)
-        self.write_project(self.bin)
+        text = PROJECT.format(**vars(self), jobs=JOBS)
+        if not self.project_file.exists():
+            self.project_file.write_text(text)
 
     @property
     def gates(self) -> Path:
@@ -127,11 +132,6 @@ class OldRelease:
     @property
     def project_file(self) -> Path:
         return self.folder / "group.yaml"
-
-    def write_project(self, bin_: Path) -> None:
-        """Write the project file; jobs run with the ``jf`` of this folder."""
-        values = {**vars(self), "jobs": JOBS, "bin": bin_}
-        self.project_file.write_text(PROJECT.format(**values))
 
     def environment(self) -> dict[str, str]:
         kept = {

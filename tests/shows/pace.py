@@ -16,7 +16,7 @@ from tests.services.fakeslurm import FakeSlurm
 from tests.services.mongod import Mongod
 from tests.services.slowproxy import SlowProxy
 from tests.services.sshd import Sshd
-from tests.shows.farhome import JOBS_FOLDER, ROOT, drive, far_home, logs, wait_for
+from tests.shows.farhome import JOBS_FOLDER, ROOT, counts, drive, far_home, logs, wait_for
 
 _SUBMITTED = frozenset({"SUBMITTED", "RUNNING", "RUN_FINISHED", "TERMINATED", "DOWNLOADED", "COMPLETED"})
 
@@ -96,13 +96,13 @@ def wait_for_states(
     """Stories of all jobs, once they are in one of these states."""
 
     def arrived() -> bool:
-        listed = drive(home, "counts")
+        listed = counts(home)
         return sum(number for state, number in listed.items() if state in wanted) >= jobs
 
     try:
         wait_for(f"{jobs} jobs are {', '.join(sorted(wanted))}", arrived, seconds, every_seconds=1)
     except TimeoutError as error:
-        raise TimeoutError(f"{error}: {drive(home, 'counts')}\n{logs(home)}") from error
+        raise TimeoutError(f"{error}: {counts(home)}\n{logs(home)}") from error
     stories: list[dict[str, Any]] = drive(home, "stories")
     return stories
 
@@ -138,7 +138,7 @@ def _time_reference(home: Home, server: Mongod, link: Link, jobs: int) -> Pace:
         collection = client["far"]["jobs"]
 
         def waiting(*states: str) -> int:
-            return collection.count_documents({"state": {"$in": list(states)}})
+            return int(collection.count_documents({"state": {"$in": list(states)}}))
 
         before = link.proxy.counts()["turns"]
         home.jf("runner", "start")
