@@ -248,6 +248,7 @@ def _explain(
             return HostUnreachableError(f"{name}: the connection was closed before the login: {error.reason}")
         case asyncssh.Error():
             return HostUnreachableError(f"{name}: {error.reason}")
-        case OSError():
-            return HostUnreachableError(f"{name}: {error.strerror or error}")
+        case OSError():  # asyncio says "Connect call failed" for whatever it was
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            return HostUnreachableError(f"{name} cannot be reached: {reason}")
     return ConfigError(f"{name}: {error}")
