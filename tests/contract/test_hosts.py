@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from tests.services.logins import Site, open_folder
 from tests.services.missing import or_skip
+from tests.services.sites import servers
 
 from jobflow_remote.hosts.local import LocalHost
 from jobflow_remote.hosts.port import Host
 from jobflow_remote.testing.contracts.hosts import HostContract
 
-
-@pytest.fixture(scope="module")
-def site() -> Iterator[Site]:
-    """Servers of many kinds; one of each. Names of sockets must be short."""
-    with tempfile.TemporaryDirectory(prefix="jf") as folder:
-        site = or_skip(lambda: Site(Path(folder)))
-        yield site
-        site.close()
+__all__ = ["servers"]
 
 
 class _OnThisMachine(HostContract):
@@ -45,10 +37,10 @@ class _OverSsh(_OnThisMachine):
     kind: str
 
     @pytest.fixture
-    def host(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> Host:
-        monkeypatch.setenv("HOME", str(site.home))
-        monkeypatch.setenv("PATH", str(site.bin), prepend=":")
-        return or_skip(lambda: site.host(self.kind))
+    def host(self, servers: Site, monkeypatch: pytest.MonkeyPatch) -> Host:
+        monkeypatch.setenv("HOME", str(servers.home))
+        monkeypatch.setenv("PATH", str(servers.bin), prepend=":")
+        return or_skip(lambda: servers.host(self.kind))
 
 
 class TestSsh(_OverSsh):
@@ -57,25 +49,32 @@ class TestSsh(_OverSsh):
     kind = "key"
 
 
-class TestGateway(_OverSsh):
+class _AnotherLogin(_OverSsh):
+    """What comes after the login is the same as elsewhere: fewer and smaller files do."""
+
+    many_files = 60
+    big_bytes = 6_000_000
+
+
+class TestGateway(_AnotherLogin):
     """Through a host that forwards connections, and does nothing else."""
 
     kind = "gateway"
 
 
-class TestWithoutSftp(_OverSsh):
+class TestWithoutSftp(_AnotherLogin):
     """The server has SFTP switched off."""
 
     kind = "nosftp"
 
 
-class TestNoisy(_OverSsh):
+class TestNoisy(_AnotherLogin):
     """The server prints text around the output of every command."""
 
     kind = "noisy"
 
 
-class TestOneSession(_OverSsh):
+class TestOneSession(_AnotherLogin):
     """The server takes one session per connection."""
 
     kind = "strict"
@@ -88,13 +87,13 @@ class TestSplit(_OverSsh):
     kind = "split"
 
 
-class TestPassword(_OverSsh):
+class TestPassword(_AnotherLogin):
     """A password."""
 
     kind = "password"
 
 
-class TestKeyboardInteractive(_OverSsh):
+class TestKeyboardInteractive(_AnotherLogin):
     """A password and a one-time code, asked for."""
 
     kind = "otp"

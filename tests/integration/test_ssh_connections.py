@@ -250,7 +250,7 @@ def test_a_gateway_runs_no_commands(site: Site) -> None:
 
 def test_which_shell_and_what_it_has_read(site: Site) -> None:
     or_skip(site.need_user)
-    profile = Path("~jfssh").expanduser() / ".bash_profile"
+    profile = Path(f"~{site.user}").expanduser() / ".bash_profile"
     profile.write_text(
         "echo Welcome; echo Quota >&2; export JF_PROFILE=read; read -r answer; cat >/dev/null\n"
     )

@@ -7,6 +7,7 @@ its own. Servers for other users than ourselves take root.
 from __future__ import annotations
 
 import base64
+import fcntl
 import hashlib
 import hmac
 import os
@@ -33,8 +34,6 @@ from jobflow_remote.hosts.questions import Questions
 
 Worker = RemoteWorker | SeparatedTransferWorker
 
-USER = "jfssh"
-"""Somebody with a password (a new one each time)."""
 OTP_SECRET = "JBSWY3DPEHPK3PXP"
 
 _ONLY_FORWARDS = {
@@ -74,6 +73,8 @@ class Site:
         self.answers_given = 0
         self._servers: dict[str, Sshd] = {}
         self._password: str | None = None
+        self.user = ""
+        """Somebody with a password (a new one each time)."""
         self._pam_name = f"jf-sshd-{os.getpid()}"
         self._ends: list[Callable[[], object]] = []
         self._write_ssh()
@@ -122,7 +123,7 @@ class Site:
     def _start_password(self) -> Sshd:
         self.need_user()
         return self._start(
-            "password", PubkeyAuthentication="no", PasswordAuthentication="yes", AllowUsers=USER
+            "password", PubkeyAuthentication="no", PasswordAuthentication="yes", AllowUsers=self.user
         )
 
     def _start_otp(self) -> Sshd:
@@ -138,11 +139,11 @@ class Site:
         (self.bin / self._pam_name).symlink_to(find_sshd())
         return self._start(
             "otp", UsePAM="yes", PubkeyAuthentication="no", PasswordAuthentication="no",
-            KbdInteractiveAuthentication="yes", AllowUsers=USER,
+            KbdInteractiveAuthentication="yes", AllowUsers=self.user,
         )  # fmt: skip
 
     def need_user(self) -> str:
-        """The password of :data:`USER`, who is made if need be.
+        """The password of :attr:`user`, who is made if need be.
 
         Raises
         ------
@@ -152,13 +153,27 @@ class Site:
         if os.geteuid() != 0:
             raise ServiceMissingError("only root can make a user with a password")
         if self._password is None:
-            if subprocess.run(["id", USER], check=False, capture_output=True).returncode:
-                run(["useradd", "--create-home", "--shell", "/bin/bash", USER])
+            self.user = self._find_user()
+            if subprocess.run(["id", self.user], check=False, capture_output=True).returncode:
+                run(["useradd", "--create-home", "--shell", "/bin/bash", self.user])
             self._password = secrets.token_urlsafe(12)
-            words = f"{USER}:{self._password}".encode()
+            words = f"{self.user}:{self._password}".encode()
             subprocess.run(["chpasswd"], input=words, check=True, capture_output=True)
-            self._ends.append(lambda: run(["passwd", "--lock", USER], check=False))
+            self._ends.append(lambda: run(["passwd", "--lock", self.user], check=False))
         return self._password
+
+    def _find_user(self) -> str:
+        """A name that no other process of tests uses at present (each sets a password of its own)."""
+        for number in range(100):
+            lock = open(f"/tmp/.jobflow-remote-tests-user-{number}.lock", "w")  # noqa: SIM115  # held until the end
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.close()
+                continue
+            self._ends.append(lock.close)
+            return f"jfssh{number}"
+        raise ServiceMissingError("a hundred processes have taken all users")
 
     # -- workers and hosts -------------------------------------------------------------------------------------
 
@@ -189,12 +204,12 @@ class Site:
         return {**self.by_key("key"), "transfer": self.by_key("transfer")}
 
     def _worker_password(self) -> dict[str, Any]:
-        port = self.server("password").port
-        return {"host": "127.0.0.1", "port": port, "user": USER, "password": self.need_user()}
+        port, password = self.server("password").port, self.need_user()
+        return {"host": "127.0.0.1", "port": port, "user": self.user, "password": password}
 
     def _worker_otp(self) -> dict[str, Any]:
         port = self.server("otp").port
-        return {"host": "127.0.0.1", "port": port, "user": USER, "interactive_login": True}
+        return {"host": "127.0.0.1", "port": port, "user": self.user, "interactive_login": True}
 
     def _worker_openssh(self) -> dict[str, Any]:
         return {**self.by_key("key"), "transport": "openssh"}

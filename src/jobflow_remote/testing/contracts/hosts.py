@@ -41,7 +41,6 @@ ODD_NAMES = [
     " lead and trail ",
     "x" * 150,
 ]
-BIG_BYTES = 60_000_000
 _SPARE_BYTES = 30_000_000
 
 
@@ -80,6 +79,10 @@ class Place:
 
 
 class _HostFixtures:
+    many_files = 500
+    big_bytes = 60_000_000
+    """Size of a file that would be noticed in the memory."""
+
     @pytest.fixture
     def host(self) -> Host:
         """The host under test; a subclass provides it."""
@@ -169,7 +172,7 @@ class CommandContract(_HostFixtures):
     def test_a_late_command_is_killed_with_its_children(self, place: Place) -> None:
         pids = shlex.quote(place.at("pids"))
         with pytest.raises(HostError, match="no answer within"):
-            place.run(f"sleep 1000 & echo $! > {pids}; sleep 1000 | sleep 1000", timeout_seconds=1)
+            place.run(f"sleep 1000 & echo $! > {pids}; sleep 1000 | sleep 1000", timeout_seconds=0.5)
         alive = f"read p < {pids}; for i in {{1..100}}; do kill -0 $p 2>/dev/null || exit 0; sleep 0.05; done; exit 9"
         assert place.run(alive).exit_code == 0
 
@@ -206,13 +209,16 @@ class WritingContract(_HostFixtures):
     """Files to the host."""
 
     def test_many_files_in_folders_that_did_not_exist(self, place: Place) -> None:
-        files = {place.at(f"{n % 50}", "deeper", f"file{n}"): f"content {n}\n".encode() for n in range(500)}
+        files = {
+            place.at(f"{n % 50}", "deeper", f"file{n}"): f"content {n}\n".encode()
+            for n in range(self.many_files)
+        }
         act(place.host.put_many(files))
         assert place.names() == sorted(str(n) for n in range(50))
         found = act(place.host.list_folder(place.folder, deep=True))
         assert found is not None
-        assert sum(not info.is_folder for info in found) == 500
-        assert place.read(place.at("7", "deeper", "file457")) == "content 457\n"
+        assert sum(not info.is_folder for info in found) == self.many_files
+        assert place.read(place.at("7", "deeper", "file57")) == "content 57\n"
 
     def test_names_of_all_kinds(self, place: Place) -> None:
         act(place.host.put_many({place.at(name, name): name.encode() for name in ODD_NAMES}))
@@ -303,7 +309,9 @@ class ReadingContract(_HostFixtures):
         assert act(place.host.get_many({})) == frozenset()
 
     def test_many_files_of_all_names(self, place: Place, tmp_path: Path) -> None:
-        files = {place.at(name): name.encode() for name in [*ODD_NAMES, *(f"n{n}" for n in range(500))]}
+        files = {
+            place.at(name): name.encode() for name in [*ODD_NAMES, *(f"n{n}" for n in range(self.many_files))]
+        }
         act(place.host.put_many(files))
         wanted = {path: tmp_path / str(number) for number, path in enumerate(files)}
         assert act(place.host.get_many(wanted)) == frozenset()
@@ -331,12 +339,12 @@ class ReadingContract(_HostFixtures):
     def test_big_files_do_not_fill_the_memory(self, place: Place, tmp_path: Path) -> None:
         source, back = tmp_path / "source", tmp_path / "back"
         with source.open("wb") as file:
-            for _ in range(BIG_BYTES // 1_000_000):
+            for _ in range(self.big_bytes // 1_000_000):
                 file.write(os.urandom(10_000) * 100)
         with MemoryPeak() as peak:
             act(place.host.put_many({place.at("big"): source, place.at("small"): b"1"}))
             act(place.host.get_many({place.at("big"): back}))
-        assert back.stat().st_size == source.stat().st_size == BIG_BYTES
+        assert back.stat().st_size == source.stat().st_size == self.big_bytes
         sums = place.run(f"cksum < {shlex.quote(place.at('big'))}").stdout
         assert sums == place.run("cksum", stdin=back.read_bytes()).stdout
         assert peak.grown_bytes < _SPARE_BYTES
