@@ -41,7 +41,7 @@ def group(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OldRelease
             pytest.fail(f"CI has to have a mongod: {exc}")
         pytest.skip(f"no mongod: {exc}")
     ours = Path(sys.executable).parent
-    workers = WORKERS.format(folder=tmp_path, jobs=JOBS, bin=ours)
+    workers = WORKERS.format(folder=tmp_path, jobs=JOBS)
     group = OldRelease(ours, tmp_path, server.port, prefix="g", workers=workers)
     dump = read_dump(request.param, tmp_path)
     client: MongoClient[Any] = MongoClient(server.uri)
