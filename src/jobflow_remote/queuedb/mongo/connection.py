@@ -26,6 +26,7 @@ Hook = Callable[[str], None]
 
 COUNTER = {"next_id": {"$exists": True}}
 RUNNER = {"running_runner": {"$exists": True}}
+_unfinished: dict[str, set[Any]] = {}
 
 
 def process_identity() -> dict[str, Any]:
@@ -45,8 +46,8 @@ class Connection:
         self.clock = clock
         self.where = server.describe()
         self.identity = process_identity()
-        self.unfinished: set[Any] = set()
-        """Changes of this process that the server went away from."""
+        self.unfinished = _unfinished.setdefault(f"{server.key()} {server.names}", set())
+        """Changes of this process that the server went away from, also through connections that are closed."""
         self.usable = True
         """False: a database of an older release, which can be read only."""
         self._hook = hook
