@@ -17,7 +17,7 @@ from jobflow_remote.control.checks.probe import (
     render_environment_probe,
     render_host_probe,
 )
-from jobflow_remote.errors import HostError, JobflowRemoteError, SchedulerBusyError
+from jobflow_remote.errors import ConfigError, HostError, JobflowRemoteError, SchedulerBusyError
 from jobflow_remote.hosts.port import Host
 from jobflow_remote.schedulers.port import HostJob, Scheduler
 
@@ -63,7 +63,7 @@ async def check_worker(
                 found += await run_noop(
                     worker, host, scheduler, limit_seconds=options.run_seconds, doing=doing
                 )
-    except HostError as exc:
+    except JobflowRemoteError as exc:
         found.append(from_exception("connection", exc))
     finally:
         await host.close()
@@ -91,7 +91,10 @@ async def _connect(worker: WorkerBase, host: Host, found: list[Finding]) -> bool
         begin, before = time.monotonic(), time.time()
         answer = await host.run("echo; date +%s.%N", timeout_seconds=worker.timeout_execute)
         round_trip, after = time.monotonic() - begin, time.time()
-    except (HostError, OSError) as exc:
+    except ConfigError as exc:
+        found.append(from_exception("connection", exc, "correct the worker in the project file"))
+        return False
+    except (JobflowRemoteError, OSError) as exc:
         found.append(from_exception("connection", exc, _connection_fix(worker)))
         return False
     name = host.name if isinstance(worker, BaseRemoteWorker) else "this machine"
