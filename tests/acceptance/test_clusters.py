@@ -33,7 +33,7 @@ def test_the_demo_runs_on_slurm_behind_a_gateway_that_knows_no_way_back(
     cluster = make_cluster(gateway=True)
     or_skip(lambda: cluster.start_slurm(nodes=1))
     assert not cluster.can_reach(cluster.workstation, 22)
-    with far_home({"far": cluster.worker(scheduler_type="slurm", pre_run=farstories.PRE_RUN)}) as home:
+    with far_home({"far": cluster.worker(**farstories.SLURM, pre_run=farstories.PRE_RUN)}) as home:
         expected = drive(home, "demo_here", 5)["output"]
         home.start("--single")
         found = farstories.demo(home, "far", expected, points=5)

@@ -31,6 +31,7 @@ from typing import Any
 from tests.services.cable import switch_offloads_off
 from tests.services.debian import ServiceMissingError, need_packages, run
 from tests.services.inside import Inside
+from tests.services.logins import OTP_SECRET
 
 ROOT = Path(__file__).resolve().parents[2]
 PRIVATE = ("/home", "/root", "/scratch", "/tmp")
@@ -252,6 +253,29 @@ class Cluster:
     def add_sshd(self, name: str, options: Mapping[str, str] | None = None) -> int:
         """Start one more SSH server on the node; its port."""
         return self._start_sshd(self.node, name, self.address, dict(options or {}))
+
+    def add_questioning_sshd(self, name: str, *, password: str) -> int:
+        """Start one that asks for a password, then for a one-time code of ``logins.OTP_SECRET``; its port."""
+        need_packages("libpam-google-authenticator", "openssl")
+        secret, service, shadow = (self.folder / f"{name}.{end}" for end in ("otp", "pam", "shadow"))
+        secret.write_text(f'{OTP_SECRET}\n" TOTP_AUTH\n" WINDOW_SIZE 3\n')
+        service.write_text(
+            f"auth required pam_unix.so\nauth required pam_google_authenticator.so secret={secret} user=root "
+            "no_strict_owner allowed_perm=0600\naccount required pam_permit.so\nsession required pam_permit.so\n"
+        )
+        lines = Path("/etc/shadow").read_text().splitlines()
+        hashed = run(["openssl", "passwd", "-6", password]).strip()
+        kept = [line for line in lines if not line.startswith("root:")]
+        shadow.write_text("\n".join([f"root:{hashed}:19000:0:99999:7:::", *kept]) + "\n")
+        for path in (secret, shadow):
+            path.chmod(0o600)
+        self.node.run("mount", "--bind", str(shadow), "/etc/shadow")
+        self.node.run("mount", "--bind", str(service), "/etc/pam.d/sshd")
+        options = {
+            "UsePAM": "yes", "PermitRootLogin": "yes", "PubkeyAuthentication": "no",
+            "KbdInteractiveAuthentication": "yes", "AuthenticationMethods": "keyboard-interactive",
+        }  # fmt: skip
+        return self.add_sshd(name, options)
 
     def _start_sshd(self, where: Inside, name: str, address: str, options: Mapping[str, str]) -> int:
         folder = self.folder / name

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import random
 import re
+import secrets
 import socket
 import subprocess
 import sys
@@ -21,9 +22,9 @@ from benchmarks.home import Home
 from tests.services.cluster import Cluster
 from tests.services.mongod import Mongod
 from tests.shows import farstories, pace
-from tests.shows.farhome import ROOT, drive, far_home
-from tests.shows.farstories import PRE_RUN
-from tests.shows.verdict import Verdict, at_most, is_true, not_run, print_verdicts
+from tests.shows.farhome import ROOT, answering_runner, drive, far_home
+from tests.shows.farstories import PRE_RUN, SLURM
+from tests.shows.verdict import Verdict, at_most, is_true, print_verdicts
 
 
 class Shows:
@@ -42,7 +43,7 @@ class Shows:
             cluster.start_sge()
             worker = cluster.worker
             workers = {
-                "slurm": worker(scheduler_type="slurm", pre_run=PRE_RUN),
+                "slurm": worker(**SLURM, pre_run=PRE_RUN),
                 "sge": worker(scheduler_type="sge", pre_run=PRE_RUN),
                 "shell": worker(pre_run=PRE_RUN, max_jobs=4),
                 "openssh": worker(pre_run=PRE_RUN, max_jobs=4, transport="openssh"),
@@ -71,8 +72,17 @@ class Shows:
             with far_home({"jump": cluster.worker(pre_run=PRE_RUN, max_jobs=4)}) as home:
                 home.start()
                 verdicts.append(self._demo(home, "jump", "shell through a jump host", expected))
-        verdicts.append(not_run("keyboard-interactive login through the runner", "COMPLETED, same numbers"))
-        return verdicts
+        return [*verdicts, self._questioned(expected)]
+
+    def _questioned(self, expected: Any) -> Verdict:
+        """A login that asks for a password and a one-time code; the runner puts the questions to somebody."""
+        password = secrets.token_hex(12)
+        with Cluster(self.folder / "asks") as cluster:
+            port = cluster.add_questioning_sshd("otp", password=password)
+            worker = cluster.worker(pre_run=PRE_RUN, max_jobs=4, port=port, interactive_login=True)
+            worker.pop("key_filename")
+            with far_home({"asks": worker}) as home, answering_runner(home, password):
+                return self._demo(home, "asks", "keyboard-interactive login", expected)
 
     def _demo(self, home: Home, worker: str, name: str, expected: Any) -> Verdict:
         found = farstories.demo(home, worker, expected, points=7)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,19 @@ def drive(home: Home, *words: object, timeout: float = 1200) -> Any:
             f"{words} ended with {done.returncode}:\n{done.stdout[-1500:]}\n{done.stderr[-3000:]}"
         )
     return json.loads(done.stdout.splitlines()[-1])
+
+
+@contextmanager
+def answering_runner(home: Home, password: str) -> Iterator[None]:
+    """A runner whose logins are answered with a password and one-time codes, for the time of a ``with``."""
+    command = [home.python, "-m", "tests.shows.farjobs", "answering_runner", password]
+    with (home.folder / "runner.log").open("ab") as log:
+        process = subprocess.Popen(command, env=home.env, cwd=ROOT, stdout=log, stderr=log)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(60)
 
 
 def counts(home: Home, worker: str = "") -> dict[str, int]:

@@ -95,6 +95,23 @@ def control_socket(worker: str) -> str:
         return str(openssh.control_socket(login_of(config)))
 
 
+def answering_runner(password: str) -> int:
+    """A runner in the foreground, with somebody beside it who answers the questions of logins."""
+    from tests.services.logins import one_time_code
+
+    from jobflow_remote.engine.runner import run_runner
+    from jobflow_remote.hosts.pool import POOL
+    from jobflow_remote.hosts.questions import Questions
+
+    async def answer(questions: Questions) -> list[str]:
+        return [
+            one_time_code() if "code" in prompt.text.lower() else password for prompt in questions.prompts
+        ]
+
+    POOL.answerer = answer
+    return run_runner()
+
+
 def main() -> None:
     """Call a function of this module by name."""
     verb, *words = sys.argv[1:]

@@ -22,6 +22,8 @@ from tests.shows.farhome import JOBS_FOLDER, ROOT, counts, drive, far_home, logs
 
 PRE_RUN = f"export PATH={Path(sys.executable).parent}:$PATH PYTHONPATH={ROOT}/src:{JOBS_FOLDER}"
 """What a user writes to have Python and their jobs on the worker."""
+SLURM: dict[str, Any] = {"scheduler_type": "slurm", "resources": {"mem": 500}}
+"""What a user writes for a Slurm that gives jobs little memory by itself."""
 
 
 def all_completed(home: Home, number: int, worker: str = "") -> Callable[[], bool]:
@@ -183,7 +185,7 @@ def troubles(
     cluster.add_to_profile(f"export PATH={wrapper.parent}:$PATH")
     chance = random.Random(seed)  # not for secrets
     happened: Counter[str] = Counter()
-    worker = cluster.worker(scheduler_type="slurm", pre_run=PRE_RUN, keepalive=5, connect_timeout=5)
+    worker = cluster.worker(**SLURM, pre_run=PRE_RUN, keepalive=5, connect_timeout=5)
     with far_home({"slurm": worker}, runner={"delay_check_run_status": 5}) as home:
         started = time.monotonic()
         home.start()
@@ -277,7 +279,7 @@ WORDS = "Basis set 42 exploded"
 
 def endings(cluster: Cluster, ways: Sequence[str]) -> list[Ended]:
     """Jobs on Slurm that are ended in these ways: ``walltime``, ``memory``, ``scancel``, ``node``."""
-    worker = cluster.worker(scheduler_type="slurm", pre_run=PRE_RUN)
+    worker = cluster.worker(**SLURM, pre_run=PRE_RUN)
     with far_home({"slurm": worker}, runner={"delay_check_run_status": 5}) as home:
         home.start()
         ids = {way: _submit_for(home, way) for way in ways}
