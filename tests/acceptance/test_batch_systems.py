@@ -70,3 +70,16 @@ def test_what_the_scheduler_says_is_told(on_slurm: Home, wait_for: Wait) -> None
     wait_for(lambda: "invalid partition specified: nope" in info(on_slurm, refused))
     on_slurm.jf("job", "stop", waiting)
     wait_for(lambda: run(["squeue", "-h"]).strip() == "")
+
+
+def test_the_check_sends_a_job_through_the_scheduler(slurm: Slurm, home: Home) -> None:
+    path = home.folder / "test.yaml"
+    path.write_text(path.read_text().replace("scheduler_type: shell", "scheduler_type: slurm"))
+    done = home.jf("project", "check", "--run", "-v")
+    assert "the scheduler (slurm) answers" in done.stdout
+    assert "a job ran on" in done.stdout
+    assert list((home.folder / "runs").iterdir()) == []
+    path.write_text(path.read_text().replace("max_jobs:", "resources: {partition: down}"))
+    waiting = home.jf("project", "check", "--run", "--timeout", "2", "--worker", "local", check=False)
+    assert waiting.returncode == 1
+    assert "is still PENDING: PartitionDown after 2 s, and was cancelled" in waiting.stdout
