@@ -120,6 +120,8 @@ class Pair:
     def __init__(self, uri: str, folder: Path) -> None:
         self.name = f"fuzz_{uuid4().hex[:12]}"
         self.client: MongoClient[Any] = MongoClient(uri)
+        self.found: Any = None
+        """What the server said last."""
         self.mongo = MongoQueueDatabase(Server(Names(self.name), uri=uri), clock=lambda: START)
         self.embedded = SQLiteQueueDatabase(folder / "fuzz.db", clock=lambda: START)
 
@@ -145,7 +147,7 @@ class Pair:
         embedded = asked.ask(self.embedded)
         plain = Question(asked.flows, asked.query, fields=["db_number"])
         numbers = _numbers(plain.ask(self.embedded))
-        raw = self.raw(asked)
+        raw = self.found = self.raw(asked)
         if numbers != raw:
             return "which documents", numbers, raw
         mongo = asked.ask(self.mongo)
@@ -223,9 +225,8 @@ def _ask_many(
             report.operators.update(_operators(asked.query))
             found = pair.compare(asked)
             if found is None:
-                raw = pair.raw(asked)
-                report.refused += raw == _REFUSED
-                report.matched += raw != _REFUSED and 0 < len(raw) < totals[flows]
+                report.refused += pair.found == _REFUSED
+                report.matched += pair.found != _REFUSED and 0 < len(pair.found) < totals[flows]
                 continue
             smallest = _shrink(pair, asked, found[0])
             who, embedded, server = pair.compare(smallest) or found
