@@ -337,7 +337,7 @@ def test_a_connection_that_is_cut_during_a_transfer(site: Site, folder: Path) ->
     proxy = Proxy(("127.0.0.1", site.server("key").port))
     host = site.pool.host(site.worker("key", port=proxy.port))
     source, target, back = folder / "source", folder / "far" / "target", folder / "near" / "back"
-    source.write_bytes(os.urandom(40_000_000))
+    source.write_bytes(os.urandom(16_000_000))
     assert run(host).stdout == "hello\n"
 
     async def cut_while(work: Any, moving: Path) -> None:
@@ -352,7 +352,7 @@ def test_a_connection_that_is_cut_during_a_transfer(site: Site, folder: Path) ->
     asyncio.run(cut_while(host.put_many({str(target): source}), target.parent))
     assert not target.exists()
     asyncio.run(host.put_many({str(target): source}))
-    assert target.stat().st_size == 40_000_000
+    assert target.stat().st_size == 16_000_000
     asyncio.run(cut_while(host.get_many({str(target): back}), back.parent))
     assert not list(back.parent.iterdir())
     assert asyncio.run(host.get_many({str(target): back})) == frozenset()
