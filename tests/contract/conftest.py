@@ -32,14 +32,3 @@ def mongo_replica_set(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mong
     server = _start(tmp_path_factory, "contract")
     yield server
     server.stop()
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """How many contracts each database fulfils."""
-    passed: dict[str, int] = {}
-    for report in terminalreporter.stats.get("passed", ()):
-        suite = report.nodeid.split("::")[1]
-        if report.when == "call" and "tests/contract/" in report.nodeid and suite.startswith("Test"):
-            passed[suite] = passed.get(suite, 0) + 1
-    for suite, number in sorted(passed.items()):
-        terminalreporter.write_line(f"{suite.removeprefix('Test')}: {number} contracts passed")
