@@ -41,6 +41,8 @@ class HostKeys:
         entry = _entry(host, None if self.by_alias or port == 22 else port)
         kind, shown = key.get_algorithm(), key.get_fingerprint()
         recorded = asyncssh.import_known_hosts(self._text()).match(entry, "", None)[0]
+        if any(each.public_data == key.public_data for each in recorded):
+            return True  # another login to the same host has recorded it in this moment
         if recorded:
             others = ", ".join(f"{each.get_algorithm()} {each.get_fingerprint()}" for each in recorded)
             self.refusal = HostKeyError(
