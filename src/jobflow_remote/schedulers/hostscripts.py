@@ -60,7 +60,8 @@ jf_name() { @NAME@
 }
 """
 
-_SUBMIT = r"""declare -A known; asked= away= slow=; room=@MAX@
+# The shell may have been there for hours: its clock is set to zero.
+_SUBMIT = r"""declare -A known; asked= away= slow=; room=@MAX@; SECONDS=0
 jf_find() {
   [ -z "$asked" ] || return 0
   local list i n
