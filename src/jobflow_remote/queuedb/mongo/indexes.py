@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pymongo import IndexModel, errors
+from pymongo import IndexModel, errors, timeout
 from pymongo.collection import Collection
 
 from jobflow_remote.errors import QueueDatabaseError
 from jobflow_remote.queuedb.mongo import schema
 from jobflow_remote.queuedb.mongo.connection import Connection
 
+_BUILD_SECONDS = 24 * 3600
+"""An index of very many documents takes longer than an answer usually may."""
 _CONFLICTS = (85, 86)
 """There is an index with this name or these keys, and other options."""
 _DUPLICATES = (11000, 11001)
@@ -40,7 +42,8 @@ def create(connection: Connection) -> None:
     for collection, models in _standard(connection):
         connection.announce("initialise")
         try:
-            collection.create_indexes(models)
+            with timeout(_BUILD_SECONDS):
+                collection.create_indexes(models)
         except errors.OperationFailure as exc:
             if exc.code not in _CONFLICTS:
                 raise
@@ -88,7 +91,8 @@ def rebuild(connection: Connection) -> int:
         connection.announce("indexes")
         collection.drop_indexes()
         connection.announce("indexes")
-        number += len(collection.create_indexes(models))
+        with timeout(_BUILD_SECONDS):
+            number += len(collection.create_indexes(models))
     return number
 
 
@@ -97,7 +101,8 @@ def add(connection: Connection, name: str, keys: Sequence[tuple[str, int]], *, u
     collection: Collection[Any] = getattr(connection, name)
     connection.announce("indexes")
     try:
-        return str(collection.create_index(list(keys), unique=unique))
+        with timeout(_BUILD_SECONDS):
+            return str(collection.create_index(list(keys), unique=unique))
     except errors.OperationFailure as exc:
         if exc.code in _DUPLICATES:
             raise QueueDatabaseError(f"{keys[0][0]} cannot have a unique index: values occur twice") from exc

@@ -32,6 +32,7 @@ _VERSIONS = {"jobflow_remote_version": {"$exists": True}}
 _PINGS = {"runner_pings": {"$exists": True}}
 _JOBS_AT_ONCE = 1000
 _FLOWS_AT_ONCE = 200
+_NAMED_AT_ONCE = 10_000
 
 
 # -- looking -------------------------------------------------------------------------------------------------
@@ -81,9 +82,9 @@ def _count(collection: Any, by: str) -> dict[str, int]:
 def upgrade(connection: Connection, order: UpgradeOrder, *, prefix: str, report: Report) -> None:
     """Do what is left to be done; the database may be used when this returns."""
     _keep_runners_out(connection, order)
-    _name_flows(connection)
     indexes.drop_former(connection)
     indexes.create(connection)
+    _name_flows(connection)
     _recover_flows(connection)
     _Documents(connection, order, prefix).write(report)
     _tidy_up(connection, order)
@@ -111,8 +112,10 @@ def _name_flows(connection: Connection) -> None:
     """Write ``flow_uuid``, which the steps that follow find jobs by: the outermost of the job's hosts."""
     hosts = {"$ifNull": ["$job.hosts", []]}
     outermost = {"$ifNull": [{"$arrayElemAt": [hosts, -1]}, "$uuid"]}
-    connection.announce("upgrade: flow_uuid")
-    connection.jobs.update_many({"flow_uuid": None}, [{"$set": {"flow_uuid": outermost}}])
+    left = {"flow_uuid": None}
+    while some := [job["_id"] for job in connection.jobs.find(left, {"_id": 1}).limit(_NAMED_AT_ONCE)]:
+        connection.announce("upgrade: flow_uuid")
+        connection.jobs.update_many({"_id": {"$in": some}, **left}, [{"$set": {"flow_uuid": outermost}}])
 
 
 def _recover_flows(connection: Connection) -> None:
