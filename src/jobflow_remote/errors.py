@@ -98,6 +98,10 @@ class HostError(JobflowRemoteError):
     """A command or a transfer on a host did not work."""
 
 
+class HostTimeoutError(HostError):
+    """A command did not end within its time, and was killed."""
+
+
 class HostUnreachableError(HostError):
     """The host does not answer, or refused the login."""
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from jobflow_remote.errors import HostError, HostUnreachableError, SchedulerBusyError
+from jobflow_remote.errors import HostTimeoutError, SchedulerBusyError
 from jobflow_remote.hosts.port import CommandResult, Host
 from jobflow_remote.schedulers.port import HostJob, HostJobStatus, Scheduler
 
@@ -86,12 +87,10 @@ class Pace:
         self.seconds = _QUICKEST_SECONDS if movement else min(self.seconds * _SLOWER_BY, self.slowest_seconds)
 
 
-_LONGEST_ARGUMENT = 100_000
-"""Linux takes 128 KiB as one argument of a command."""
-
-
-async def run_script(host: Host, script: str, *, timeout_seconds: float) -> CommandResult:
-    """Run a script of a scheduler on a host, whatever its length.
+async def run_script(
+    host: Host, script: str, *, timeout_seconds: float, files: Mapping[str, bytes | Path] | None = None
+) -> CommandResult:
+    """Run a script of a scheduler on a host, after it got the files that the script is about.
 
     Raises
     ------
@@ -99,11 +98,6 @@ async def run_script(host: Host, script: str, *, timeout_seconds: float) -> Comm
         If it did not end in time. What it did by then is in the run folders, so that it may be run again.
     """
     try:
-        if len(script) < _LONGEST_ARGUMENT:
-            return await host.run(script, timeout_seconds=timeout_seconds)
-        whole = f"{{\n{script}\n}} </dev/null\nexit\n"  # read to its end before anything of it runs
-        return await host.run("exec bash", stdin=whole.encode(), timeout_seconds=timeout_seconds)
-    except HostUnreachableError:
-        raise
-    except HostError as error:
+        return await host.put_and_run(files or {}, script, timeout_seconds=timeout_seconds)
+    except HostTimeoutError as error:
         raise SchedulerBusyError(f"the scheduler of {host.name} does not answer: {error.message}") from error

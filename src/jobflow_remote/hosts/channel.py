@@ -57,5 +57,5 @@ class ChannelRefusedError(HostUnreachableError):
     """The host refuses one more command at a time over this connection."""
 
 
-class NoShellError(HostError):
-    """The host lets nobody run commands (a host for transfers, a gateway)."""
+class NoShellError(HostUnreachableError):
+    """The host lets nobody run commands (a host for transfers, a gateway, a home folder that is away)."""

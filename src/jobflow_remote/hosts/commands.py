@@ -16,6 +16,8 @@ from jobflow_remote.layout import IN_FILENAME
 
 EXIT_MISSING = 44
 """Exit code of our own commands: there is no such file or folder."""
+EXIT_NOT_WRITTEN = 121
+"""Exit code: files could not be written, so that the command after them did not run."""
 
 
 def check_path(path: str) -> str:
@@ -62,6 +64,11 @@ code=$?
 printf '%s\\0' "${{names[@]/%/$s}}" | xargs -0 rm -f --
 exit $code
 """
+
+
+def render_put_and_run(paths: Sequence[str], suffix: str, command: str) -> str:
+    """:func:`render_put`, then a command; :data:`EXIT_NOT_WRITTEN` if there was no command."""
+    return f"(\n{render_put(paths, suffix, ())}\n) || exit {EXIT_NOT_WRITTEN}\nexec </dev/null\n{command}"
 
 
 def render_get(paths: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from jobflow_remote.errors import HostError, HostUnreachableError
+from jobflow_remote.errors import HostError, HostTimeoutError, HostUnreachableError
 from jobflow_remote.hosts.port import CommandResult, FileInfo, Host
 from jobflow_remote.layout import IN_FILENAME, is_run_folder
 
@@ -69,7 +69,7 @@ class LocalHost(Host):
         try:
             out, err = await asyncio.wait_for(process.communicate(stdin), timeout_seconds)
         except TimeoutError as error:
-            raise HostError(f"no answer within {timeout_seconds} s to: {command[:200]}") from error
+            raise HostTimeoutError(f"no answer within {timeout_seconds} s to: {command[:200]}") from error
         finally:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError, TimeoutError):

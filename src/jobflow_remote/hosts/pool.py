@@ -234,6 +234,13 @@ class SharedHost(Host):
     async def put_many(self, files: Mapping[str, bytes | Path], *, replace_in: Sequence[str] = ()) -> None:
         await self._call(lambda host: host.put_many(files, replace_in=replace_in))
 
+    async def put_and_run(
+        self, files: Mapping[str, bytes | Path], command: str, *, timeout_seconds: float | None = None
+    ) -> CommandResult:
+        return await self._call(
+            lambda host: host.put_and_run(files, command, timeout_seconds=timeout_seconds)
+        )
+
     async def get_many(self, files: Mapping[str, Path]) -> frozenset[str]:
         return await self._call(lambda host: host.get_many(files))
 

@@ -60,7 +60,7 @@ class Host(ABC):
 
         Raises
         ------
-        HostError
+        HostTimeoutError
             After ``timeout_seconds``; the command and its children have been ended then.
         """
 
@@ -77,6 +77,16 @@ class Host(ABC):
         Each file appears as a whole. ``replace_in``: files to remove first, missing ones are fine. Files of this
         machine are streamed: memory does not grow with their size.
         """
+
+    async def put_and_run(
+        self, files: Mapping[str, bytes | Path], command: str, *, timeout_seconds: float | None = None
+    ) -> CommandResult:
+        """Write files, then run a command that needs them; where the host allows, in one round trip.
+
+        The command does not run unless all files were written.
+        """
+        await self.put_many(files)
+        return await self.run(command, timeout_seconds=timeout_seconds)
 
     @abstractmethod
     async def get_many(self, files: Mapping[str, Path]) -> frozenset[str]:

@@ -73,9 +73,7 @@ class RemoteHost(Host):
     ) -> CommandResult:
         produce = None if stdin is None else _give(stdin)
         answer = await self._ask(Request(command, produce, timeout_seconds=timeout_seconds))
-        return CommandResult(
-            answer.stdout.decode(errors="replace"), answer.stderr.decode(errors="replace"), answer.exit_code
-        )
+        return _result(answer)
 
     async def put_many(self, files: Mapping[str, bytes | Path], *, replace_in: Sequence[str] = ()) -> None:
         for path in (*files, *replace_in):
@@ -85,6 +83,21 @@ class RemoteHost(Host):
         suffix = f".part{secrets.token_hex(6)}"
         command = commands.render_put(list(files), suffix, replace_in)
         await self._do(command, "write files", produce=self._archive(files, suffix) if files else None)
+
+    async def put_and_run(
+        self, files: Mapping[str, bytes | Path], command: str, *, timeout_seconds: float | None = None
+    ) -> CommandResult:
+        if not files:
+            return await self.run(command, timeout_seconds=timeout_seconds)
+        suffix = f".part{secrets.token_hex(6)}"
+        paths = [commands.check_path(path) for path in files]
+        whole = commands.render_put_and_run(paths, suffix, command)
+        answer = await self._ask(
+            Request(whole, self._archive(files, suffix), timeout_seconds=timeout_seconds)
+        )
+        if answer.exit_code == commands.EXIT_NOT_WRITTEN:
+            raise HostError(f"cannot write files on {self.name}: {answer.said}")
+        return _result(answer)
 
     def _archive(self, files: Mapping[str, bytes | Path], suffix: str) -> Producer:
         small = all(isinstance(content, bytes) for content in files.values())
@@ -144,6 +157,12 @@ class RemoteHost(Host):
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
             self._threads = None
+
+
+def _result(answer: Answer) -> CommandResult:
+    return CommandResult(
+        answer.stdout.decode(errors="replace"), answer.stderr.decode(errors="replace"), answer.exit_code
+    )
 
 
 def _give(data: bytes) -> Producer:

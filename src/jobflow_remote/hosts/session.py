@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jobflow_remote.errors import HostError, HostUnreachableError
+from jobflow_remote.errors import HostError, HostTimeoutError, HostUnreachableError
 from jobflow_remote.hosts.agent import render_agent, render_piece, render_request, render_start
 from jobflow_remote.hosts.channel import ByteReader, Channel, NoShellError, OpenChannel
 
@@ -131,7 +131,7 @@ class ShellSession:
 
         Raises
         ------
-        HostError
+        HostTimeoutError
             If the command exceeded its time; it was killed.
         HostUnreachableError
             If the connection broke; nobody knows how far the command came.
@@ -167,7 +167,7 @@ class ShellSession:
             self.close()
         limit = request.timeout_seconds
         if limit and code == _KILLED and time.monotonic() - began >= limit:
-            raise HostError(f"no answer within {limit:g} s to: {request.command[:200]}")
+            raise HostTimeoutError(f"no answer within {limit:g} s to: {request.command[:200]}")
         return Answer(b"".join(kept), b"".join(complaints), code)
 
     async def _wait(

@@ -58,10 +58,12 @@ class SubmitStep(Step):
 
     async def _submit(self, records: list[JobRecord], scripts: dict[str, bytes | Path]) -> list[Outcome]:
         host, scheduler = self.context.host, self.context.scheduler
-        await host.put_many(scripts)
         jobs = [host_job(record) for record in records]
         answer = await run_script(
-            host, scheduler.render_submit(jobs), timeout_seconds=self.context.config.timeout_execute
+            host,
+            scheduler.render_submit(jobs),
+            files=scripts,
+            timeout_seconds=self.context.config.timeout_execute,
         )
         outcomes: list[Outcome] = []
         results = scheduler.parse_submit(answer, jobs)

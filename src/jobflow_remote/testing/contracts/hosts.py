@@ -266,6 +266,19 @@ class WritingContract(_HostFixtures):
         place.put(b=b"goes on")
         assert place.names() == ["b"]
 
+    def test_files_and_the_command_that_needs_them(self, place: Place) -> None:
+        def put_and_run(name: str, command: str) -> CommandResult:
+            file = {place.at(name): b"some text"}
+            return act(place.host.put_and_run(file, command, timeout_seconds=30))
+
+        path = shlex.quote(place.at("a"))
+        answer = put_and_run("a", f"cat {path}; cat; echo again >&2; exit 5")
+        assert answer == CommandResult("some text", "again\n", 5)
+        with pytest.raises(HostError):
+            put_and_run("a/below", f"touch {path}.ran")
+        assert place.names() == ["a"]
+        assert act(place.host.put_and_run({}, "echo nothing")).stdout == "nothing\n"
+
     def test_a_place_that_takes_no_file(self, place: Place) -> None:
         place.put(file=b"not a folder")
         with pytest.raises(HostError):
