@@ -98,12 +98,32 @@ def test_an_old_database_is_read_and_left_as_it_is(old: Old) -> None:
         assert database.count_jobs({"previous_state": {"$ne": word}}) == len(old.dump["jobs"]) - len(
             remembered
         )
+    _check_summaries(database, old)
     with pytest.raises(QueueDatabaseError, match="older release") as refusal:
         database.open_session({"hostname": "here"}, lease_seconds=60)
     assert "jf admin upgrade" in (refusal.value.hint or "")
     database.close()
     assert old.contents() == before
     assert sorted(old.raw.jobs.index_information()) == old.dump["indexes"]["jobs"]
+
+
+def _check_summaries(database: MongoQueueDatabase, old: Old) -> None:
+    """What listings show is worked out."""
+    flows = {
+        flow["uuid"]: flow
+        for flow in database.find_flows({}, fields=["uuid", "n_jobs", "counts", "db_number"])
+    }
+    for flow in old.dump["flows"]:
+        numbers = [int(db_id[1:]) for db_id, _, _ in flow["ids"]]
+        found = flows[flow["uuid"]]
+        assert (found["n_jobs"], found["db_number"]) == (len(numbers), min(numbers))
+        assert sum(found["counts"].values()) == len(numbers)
+        jobs = database.find_jobs({"flow_uuid": flow["uuid"]}, fields=["db_number", "flow_uuid"])
+        assert sorted(job["db_number"] for job in jobs) == sorted(numbers)
+        assert {job["flow_uuid"] for job in jobs} == {flow["uuid"]}
+    newest = [job["db_number"] for job in database.find_jobs({}, sort=[("db_number", 1)], limit=5)]
+    assert newest[0] == 1
+    assert "ids" not in database.find_flows({})[0]
 
 
 def test_the_survey_counts_what_is_there(old: Old) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pymongo import errors
@@ -14,7 +14,7 @@ from jobflow_remote.model.records import INPUT_FIELDS, Document
 from jobflow_remote.model.selection import Filter
 from jobflow_remote.model.states import STATE_ALIASES, FlowState, JobState
 from jobflow_remote.queuedb.filters import QUEUE_ALIASES, parse
-from jobflow_remote.queuedb.mongo import schema
+from jobflow_remote.queuedb.mongo import former, schema
 from jobflow_remote.queuedb.mongo.connection import Connection
 from jobflow_remote.queuedb.port import Sort
 
@@ -32,13 +32,13 @@ class Page:
     limit: int = 0
 
 
-def translate_filter(query: Filter, *, hides: bool, former: bool = False) -> Document:
+def translate_filter(query: Filter, *, hides: bool, old: bool = False) -> Document:
     """The filter as mongod is asked it: checked, with the spellings that are stored.
 
-    ``hides``: without what is being inserted. ``former``: an older release wrote, with its own spellings.
+    ``hides``: without what is being inserted. ``old``: an older release wrote, with its own spellings.
     """
     parse(query)
-    spelled = _spell(query, former)
+    spelled = _spell(query, old)
     if not hides:
         return spelled
     if not spelled:
@@ -46,16 +46,18 @@ def translate_filter(query: Filter, *, hides: bool, former: bool = False) -> Doc
     return {"$and": [spelled, {"derived.incoming": None}]}
 
 
-def _spell(query: Mapping[str, Any], former: bool) -> Document:
+def _spell(query: Mapping[str, Any], old: bool) -> Document:
     spelled: Document = {}
     for key, condition in query.items():
         if key in ("$and", "$or", "$nor"):
-            spelled[key] = [_spell(part, former) for part in condition]
+            spelled[key] = [_spell(part, old) for part in condition]
         elif key in QUEUE_ALIASES:
             said = _replace(condition, QUEUE_ALIASES[key])
-            spelled[key] = _widen(said, QUEUE_ALIASES[key]) if former else said
+            spelled[key] = former.widen(said, QUEUE_ALIASES[key]) if old else said
+        elif old and key == "db_number" and (numbers := former.by_number(condition)):
+            spelled["db_id"] = numbers
         elif key != "$comment":
-            spelled[key] = condition
+            spelled[former.PATHS.get(key, key) if old else key] = condition
     return spelled
 
 
@@ -71,44 +73,16 @@ def _replace(value: Any, spelling: Mapping[str, str]) -> Any:
     return value
 
 
-_MANY = {"$eq": "$in", "$ne": "$nin"}
-"""An operator for one value → the one for several."""
-
-
-def _widen(condition: Any, spelling: Mapping[str, str]) -> Any:
-    """The condition, for a field in which each value may have its former spelling too."""
-    if isinstance(condition, str):
-        spellings = _spellings(condition, spelling)
-        return {"$in": spellings} if len(spellings) > 1 else condition
-    if not isinstance(condition, Mapping):
-        return condition
-    wide: Document = {}
-    for name, value in condition.items():
-        if name == "$not":
-            wide[name] = _widen(value, spelling)
-        elif name in _MANY and len(_spellings(value, spelling)) > 1:
-            wide[_MANY[name]] = _spellings(value, spelling)
-        elif name in ("$in", "$nin"):
-            wide[name] = [each for item in value for each in _spellings(item, spelling)]
-        else:
-            wide[name] = value
-    return wide
-
-
-def _spellings(value: Any, spelling: Mapping[str, str]) -> list[Any]:
-    return [value, *(former for former, present in spelling.items() if present == value)]
-
-
 def _find(
     connection: Connection, collection: Collection[Any], query: Filter, page: Page, excluded: Sequence[str]
 ) -> list[Document]:
-    asked = translate_filter(query, hides=not connection.transactional, former=not connection.usable)
+    asked = translate_filter(query, hides=not connection.transactional, old=not connection.usable)
     wanted = (
         dict.fromkeys([*excluded, "_id", "derived"], 0)
         if page.fields is None
         else schema.projection(page.fields)
     )
-    order = [*page.sort]
+    order = [*page.sort] if connection.usable else [(former.sort_path(path), way) for path, way in page.sort]
     if "db_number" not in [path for path, _ in order]:
         order.append(("db_number", -1))
     cursor = collection.find(asked, wanted, allow_disk_use=True).sort(order).skip(page.skip).limit(page.limit)
@@ -129,7 +103,11 @@ def _refusal(exc: Exception) -> Exception:
 
 def find_jobs(connection: Connection, query: Filter, page: Page, *, with_inputs: bool) -> list[Document]:
     """Jobs that match; see the port."""
+    if not connection.usable and page.fields is not None:
+        page = replace(page, fields=[*page.fields, *former.JOB_FIELDS])
     found = _find(connection, connection.jobs, query, page, () if with_inputs else INPUT_FIELDS)
+    if not connection.usable:
+        former.complete_jobs(found)
     if page.fields is not None and "job" in page.fields and not with_inputs:
         for document in found:
             _strip_inputs(document)
@@ -145,12 +123,18 @@ def _strip_inputs(document: Document) -> None:
 
 def find_flows(connection: Connection, query: Filter, page: Page) -> list[Document]:
     """Flows that match; see the port."""
-    return _find(connection, connection.flows, query, page, tuple(schema.FLOW_SUMMARY))
+    summary = tuple(schema.FLOW_SUMMARY)
+    if connection.usable:
+        return _find(connection, connection.flows, query, page, summary)
+    found = _find(connection, connection.flows, query, replace(page, fields=None), ())
+    former.complete_flows(connection, found)
+    kept = () if page.fields is None else page.fields
+    return [{k: v for k, v in flow.items() if k not in summary or k in kept} for flow in found]
 
 
 def count(connection: Connection, collection: Collection[Any], query: Filter) -> int:
     """Number of documents that match."""
-    asked = translate_filter(query, hides=not connection.transactional, former=not connection.usable)
+    asked = translate_filter(query, hides=not connection.transactional, old=not connection.usable)
     try:
         return int(collection.count_documents(asked))
     except errors.OperationFailure as exc:
@@ -164,12 +148,16 @@ def get_job(connection: Connection, uuid: str, index: int | None, *, with_inputs
         which["index"] = index
     fields = {"_id": 0} if with_inputs else {**schema.CLAIMED, "_id": 0}
     found = connection.jobs.find_one(which, fields, sort=[("derived.latest", -1), ("index", -1)])
+    if found and not connection.usable:
+        former.complete_jobs([found])
     return schema.strip(found) if found else None
 
 
 def get_flow(connection: Connection, uuid: str) -> Document | None:
     """One flow with everything."""
     found = connection.flows.find_one({"uuid": uuid, "state": {"$ne": schema.INCOMING}})
+    if found and not connection.usable:
+        former.complete_flows(connection, [found])
     return schema.strip(found) if found else None
 
 
