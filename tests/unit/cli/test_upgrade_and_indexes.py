@@ -42,7 +42,9 @@ def _plan(queue: QueueDatabase, bound: int) -> str:
     """How jobs that end after a moment are found. The bound differs each time: plans are cached with their text."""
     sql = f"SELECT db_number FROM jobs WHERE end_time > {bound}"
     with queue._reading() as connection:  # type: ignore[attr-defined]
-        connection.execute("SELECT count(*) FROM jobs").fetchall()  # an EXPLAIN alone does not see other indexes
+        connection.execute(
+            "SELECT count(*) FROM jobs"
+        ).fetchall()  # an EXPLAIN alone does not see other indexes
         return str(connection.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall())
 
 
