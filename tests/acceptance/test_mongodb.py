@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trouble_jobs
 from jobflow import Flow
-from tests.services.mongod import Mongod, ServiceMissingError
+from tests.services.missing import or_skip
+from tests.services.mongod import Mongod
+from tests.shows.killing import kill_rounds
 from tests_home import Home
 
 from jobflow_remote import JobController, submit_flow
@@ -27,15 +29,16 @@ queue:
 """
 
 
-@pytest.fixture(params=[None, "story"], ids=["standalone", "replica set"])
+STANDALONE, REPLICA_SET = pytest.param(None, id="standalone"), pytest.param("story", id="replica set")
+on_both = pytest.mark.parametrize("server", [STANDALONE, REPLICA_SET], indirect=True)
+on_standalone = pytest.mark.parametrize("server", [STANDALONE], indirect=True)
+on_replica_set = pytest.mark.parametrize("server", [REPLICA_SET], indirect=True)
+
+
+@pytest.fixture
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Mongod]:
     """A server that may be killed."""
-    try:
-        server = Mongod(tmp_path / "mongod", replica_set=request.param).start()
-    except ServiceMissingError as exc:
-        if os.environ.get("CI", "").lower() in ("1", "true"):
-            pytest.fail(f"CI has to have a mongod: {exc}")
-        pytest.skip(f"no mongod: {exc}")
+    server = or_skip(Mongod(tmp_path / "mongod", replica_set=request.param).start)
     yield server
     server.stop()
 
@@ -48,6 +51,7 @@ def mongo_home(server: Mongod, home: Home) -> Iterator[Home]:
     home.jf("runner", "shutdown", "--wait", check=False)
 
 
+@on_both
 def test_flows_grow_and_complete(mongo_home: Home) -> None:
     mongo_home.jf("runner", "start")
     submitted = [submit_flow(SCENARIOS["diamond"]())]
@@ -62,6 +66,24 @@ def test_flows_grow_and_complete(mongo_home: Home) -> None:
     controller.close()
 
 
+@on_standalone
+def test_a_runner_that_is_killed_again_and_again_does_everything_once(mongo_home: Home) -> None:
+    """As on the embedded database."""
+    report = kill_rounds(
+        make_job=trouble_jobs.appends_line,
+        folder=mongo_home.folder,
+        jobs=8,
+        kills=4,
+        seed=19,
+        job_seconds=0.5,
+        longest_life_seconds=1.5,
+    )
+    assert report.all_completed_once, f"{report}\n{mongo_home.logs()}"
+    assert not report.problems
+    assert report.kills_in_flight >= 2, "the kills came too late to mean anything"
+
+
+@on_replica_set  # for a server alone it is among the outages
 def test_a_server_that_is_killed_under_way_costs_nothing(mongo_home: Home, server: Mongod) -> None:
     mongo_home.jf("runner", "start", "--single")
     submitted = submit_flow(Flow([add(number, number) for number in range(6)]))

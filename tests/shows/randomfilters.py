@@ -360,6 +360,7 @@ class Source:
             {"$all": [{"$elemMatch": {"b": 1}}, 1]}, {"$not": 1}, {"$not": {}}, {"$not": {"b": 1}}, {"$size": "x"},
             {"$size": -1}, {"$size": 1.5}, {"$mod": 2}, {"$mod": [2]}, {"$mod": [0, 1]}, {"$mod": ["x", 1]},
             {"$mod": [NAN, 1]}, {"$mod": [2, INF]}, {"$mod": [2, 1, 0]}, {"$mod": [0.5, 1]}, {"$type": "text"},
+            {"$mod": [2.0**63, 1]},
             {"$type": 99}, {"$type": []}, {"$type": 2.5}, {"$type": None}, {"$type": True}, {"$elemMatch": 1},
             {"$elemMatch": {"$like": 1}}, {"$regex": 1}, {"$regex": "("}, {"$options": "i"}, {"$size": None},
             {"$size": True}, {"$elemMatch": []}, {"$regex": "(?u)a"}, {"$regex": r"\u0061"},

@@ -112,7 +112,7 @@ def _of_value(name: str, argument: Any) -> OfValue:
         return _search(argument)
     if name == "$mod":
         divisor, remainder = argument
-        return lambda value: _is_finite(value) and _rest(value, divisor) == remainder
+        return lambda value: _rest(value, divisor) == remainder
     assert name == "$type", name
     return lambda value: value is not MISSING and type_name(value) in argument
 
@@ -128,15 +128,15 @@ def _search(pattern: re.Pattern[str]) -> OfValue:
     return test
 
 
-def _rest(value: Any, divisor: int) -> int:
-    """What is left, with the sign of the value; a number that no 64 bits hold counts as the nearest that they do."""
-    whole = max(-(2**63), min(2**63 - 1, int(as_number(value))))
-    rest = abs(whole) % abs(divisor)
-    return -rest if whole < 0 else rest
-
-
-def _is_finite(value: Any) -> bool:
-    return kind(value) == "number" and math.isfinite(as_number(value))
+def _rest(value: Any, divisor: int) -> int | None:
+    """What is left, with the sign of the value; None of what is no number, or one that 64 bits do not hold."""
+    if kind(value) != "number":
+        return None
+    number = as_number(value)
+    if not (math.isfinite(number) and -(2**63) <= number < 2**63):
+        return None
+    rest = abs(int(number)) % abs(divisor)
+    return -rest if number < 0 else rest
 
 
 def _comparison(name: str, argument: Any) -> OfValue:

@@ -192,9 +192,10 @@ def _parse_exists(argument: Any, _: Mapping[str, str], __: Aliases) -> Any:
 
 
 def _whole_number(value: Any, what: str) -> int:
-    if kind(value) != "number" or not math.isfinite(as_number(value)):
-        raise FilterError(f"{what} takes a whole number, not {value!r}")
-    return int(as_number(value))
+    number = as_number(value) if kind(value) == "number" else math.nan
+    if not (math.isfinite(number) and -(2**63) <= number < 2**63):
+        raise FilterError(f"{what} takes a whole number of at most 64 bits, not {value!r}")
+    return int(number)
 
 
 def _parse_size(argument: Any, _: Mapping[str, str], __: Aliases) -> Any:

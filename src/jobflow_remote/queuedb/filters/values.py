@@ -300,7 +300,8 @@ def _follow(value: Any, parts: list[str], depth: int, found: list[Any], *, sorti
             last = depth + 1 == len(parts)
             # an empty one sorts as it does anywhere
             item = Whole(item) if last and isinstance(item, list) and (item or not sorting) else item
-            _follow(item, parts, depth + 1, found, sorting=sorting)
+            if last or sorting or isinstance(item, (dict, list)):
+                _follow(item, parts, depth + 1, found, sorting=sorting)
             if sorting:
                 return
         for item in value:
