@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +13,7 @@ import pytest
 from jobflow_remote.model.decide.upgrade import (
     Survey,
     UpgradeOrder,
+    batch_folders_command,
     decide_actions,
     decide_notes,
     decide_obstacles,
@@ -125,3 +129,21 @@ def test_actions_have_numbers_and_notes_tell_what_goes_on() -> None:
     for words in ("cut short", "2 RUNNING", "scheduler already", "there"):
         assert words in notes
     assert "foreground" not in "\n".join(decide_notes(survey, NOW + timedelta(hours=3)))
+
+
+def test_a_quiet_database_of_old_has_no_obstacles_and_nothing_to_note() -> None:
+    quiet = Survey("0.1.8", batches={"FINISHED": 5}, legacy_batches={"w": {}}, states={"COMPLETED": 4})
+    assert decide_obstacles(quiet, here=HERE, is_alive=False) == []
+    assert decide_notes(quiet, NOW) == []
+
+
+def test_the_folder_of_finished_batch_jobs_gets_its_present_name_once(tmp_path: Path) -> None:
+    old = tmp_path / "it's here" / "terminated"
+    old.mkdir(parents=True)
+    (old / "job.1").touch()
+    command = batch_folders_command(str(old.parent), shlex.quote)
+    for _ in range(2):
+        subprocess.run(["bash", "-c", command], check=True)
+        assert [path.name for path in (old.parent / "run_finished").iterdir()] == ["job.1"]
+        assert not old.exists()
+    subprocess.run(["bash", "-c", batch_folders_command(str(tmp_path / "none"), shlex.quote)], check=True)
