@@ -21,8 +21,8 @@ ADDITIONAL_STORE_STEM = "additional_store_"
 STARTED_PREFIX = ".jfremote_started."
 """Followed by the attempt: created exclusively by the process that runs the attempt; holds its pid and start time."""
 SUBMITTED_PREFIX = ".jfremote_submitted."
-"""Followed by the attempt: created exclusively by the command that hands the attempt to a batch system; holds host, pid,
-start time of that process and the time, and on a second line the id that the scheduler gave."""
+"""Followed by the attempt: created exclusively by the command that hands the attempt to a batch system; holds host,
+pid, start time of that process and the time, and on a second line the id that the scheduler gave."""
 GONE_PREFIX = ".jfremote_gone."
 """Followed by the attempt: when a batch system was first seen not to know it any more."""
 EXIT_PREFIX = ".jfremote_exit."
@@ -32,8 +32,8 @@ TAKEN_PREFIX = ".jfremote_taken."
 NO_ATTEMPT = "0"
 """Attempt that an input file means which names none, as those of jobflow-remote 1.0.1."""
 FORMER_ATTEMPT = "old-"
-"""Begins the attempts that jobs in flight get when a database of an older release is upgraded: their folders have none of
-the files above, and their results no attempt or :data:`NO_ATTEMPT`."""
+"""Begins the attempts that jobs in flight get when a database of an older release is upgraded: their folders have none
+of the files above, and their results no attempt or :data:`NO_ATTEMPT`."""
 
 FORMAT_VERSION = 2
 """Version of the input and output files; 1 is that of jobflow-remote 1.0.1."""
