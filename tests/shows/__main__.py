@@ -10,6 +10,7 @@ PARTS = {
     "main-job": "tests.shows.main_job",
     "mongodb": "tests.shows.mongodb",
     "clusters": "tests.shows.clusters",
+    "commands": "tests.shows.commands",
 }
 
 
