@@ -14,7 +14,7 @@ from tests.shows.verdict import Verdict, print_verdicts
 
 LINES = {
     1: ("tests.shows.commands_compat", "names, commands and snippets of 1.0.1 and of the slides"),
-    2: ("tests.shows.commands_actions", "every action in every state on both databases, random actions while a runner works"),
+    2: ("tests.shows.commands_actions", "every action in every state on both databases, random actions"),
     3: ("tests.shows.commands_rerun", "outputs after a rerun equal those of a fresh run"),
     4: ("tests.shows.commands_listings", "listings, infos and reports of 100,000 jobs"),
     5: ("tests.shows.commands_reload", "a changed project file takes effect during a run, an invalid one does not"),
