@@ -86,7 +86,7 @@ def _print_head(path: str) -> None:
 
 
 def _follow(services: Services, job_id: str, index: int | None) -> None:
-    from jobflow_remote.control.following import follow_queue_files
+    from jobflow_remote.control.following import RUNNING_ON, follow_queue_files
 
     last: str | None = None
 
@@ -101,7 +101,8 @@ def _follow(services: Services, job_id: str, index: int | None) -> None:
         print_message(f"{message}; waiting for it", style="gold1", to_stderr=True)
 
     state = follow_queue_files(services, job_id, index, tell=tell, complain=complain)
-    print_message(f"The job is {state}", style="", to_stderr=True)
+    more = "; its process has ended, which the runner has not noticed yet" if state in RUNNING_ON else ""
+    print_message(f"The job is {state}{more}", style="", to_stderr=True)
 
 
 # -- its files -------------------------------------------------------------------------------------------------

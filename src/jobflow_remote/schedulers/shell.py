@@ -36,12 +36,13 @@ else t=$(ps -o lstart= -p "$1" 2>/dev/null) || return 1; t=${t// /_}; fi; }
 else from ps. It fails if there is no such process."""
 
 # $1 run folder, $2 attempt. The job has a process group of its own, so that one which kills its group leaves the keeper
-# alone; what it left behind in that group is ended with it.
+# alone; what it left behind in that group is ended with it. Its output is appended (to files that the upload removed):
+# programs that open /dev/stdout anew, and whoever else writes there, would overwrite each other's lines.
 _KEEPER = (
     START_TIME
     + rf"""cd "$1" || exit 98
 jf_start $$; set -C; {{ echo "$$ $t" > "{STARTED_PREFIX}$2"; }} 2>/dev/null || exit 97; set +C; set -m
-bash {SUBMIT_FILENAME} > {QUEUE_OUT_FILENAME} 2> {QUEUE_ERR_FILENAME} < /dev/null &
+bash {SUBMIT_FILENAME} >> {QUEUE_OUT_FILENAME} 2>> {QUEUE_ERR_FILENAME} < /dev/null &
 job=$!
 trap 'kill -TERM -- -$job; (sleep 10; kill -KILL -- -$job) & ' TERM
 while :; do wait $job; code=$?; kill -0 $job 2>/dev/null || break; done

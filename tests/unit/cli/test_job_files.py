@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,57 @@ class TestDelete:
         (finished[1] / "jfremote_in.json").unlink()
         jf("job files delete 1 -y", error=True, required_out="holds no input file")
         assert (finished[1] / "OUTCAR").exists()
+
+
+@pytest.fixture
+def running(world: Any) -> Path:
+    """The run folder of a job that runs; nobody tells how it goes on."""
+    _, (uuid,) = world.add_flow("relax")
+    folder = Path(run_folder(str(world.folder / "tutorial" / "run"), uuid, 1))
+    folder.mkdir(parents=True)
+    (folder / "queue.out").write_text("step 1\n")
+    world.run_job(uuid, JobState.RUNNING)
+    world.change(uuid, JobState.RUNNING, run_dir=str(folder))
+    return folder
+
+
+class TestFollowing:
+    """That it ends is what is tested here: each of these waited for ever once."""
+
+    def test_ends_with_the_process_though_the_runner_does_not_notice(
+        self, world: Any, jf: Any, running: Path
+    ) -> None:
+        attempt = world.job(running.name[:-2])["attempt"]
+        (running / f".jfremote_exit.{attempt}").write_text("0\n")
+        jf("job queue-out 1 -f", required_out=["step 1", "its process has ended"])
+
+    def test_an_earlier_attempt_that_ended_does_not_count(self, world: Any, jf: Any, running: Path) -> None:
+        (running / ".jfremote_exit.earlier").write_text("0\n")
+        world.change(running.name[:-2], JobState.DOWNLOADED)
+        result = jf("job queue-out 1 -f", required_out="The job is DOWNLOADED")
+        assert "its process has ended" not in result.output
+
+    def test_ends_when_the_folder_vanishes(self, world: Any, jf: Any, running: Path) -> None:
+        (running / "queue.out").unlink()
+        running.rmdir()
+        jf(
+            "job queue-out 1 -f",
+            error=True,
+            required_out=["the run folder of job 1", "is gone", str(running)],
+        )
+
+    def test_says_that_no_runner_is_active(self, world: Any, jf: Any, running: Path) -> None:
+        attempt = world.job(running.name[:-2])["attempt"]
+        world.close_session()
+        threading.Timer(0.5, (running / f".jfremote_exit.{attempt}").write_text, ["0\n"]).start()
+        jf("job queue-out 1 -f", required_out=["no runner is active", "its process has ended"])
+
+    def test_ends_with_the_job_though_its_host_is_away(self, world: Any, jf: Any, running: Path) -> None:
+        text = world.file.read_text()
+        away = "type: remote\n    host: cluster.invalid\n    scheduler_type: slurm"
+        world.file.write_text(text.replace("type: local\n    scheduler_type: shell", away))
+        world.change(running.name[:-2], JobState.DOWNLOADED)
+        jf("job queue-out 1 -f", required_out=["cluster.invalid", "The job is DOWNLOADED"])
 
 
 class TestOutput:

@@ -9,11 +9,21 @@ from jobflow_remote.engine.outcome import Advance, Failed, Outcome
 from jobflow_remote.engine.steps.port import Step
 from jobflow_remote.errors import ConfigError, Failure, NotFoundError
 from jobflow_remote.execution.jobfields import stores_used
-from jobflow_remote.layout import IN_FILENAME, OUT_FILENAME, run_folder, store_filename
+from jobflow_remote.layout import (
+    IN_FILENAME,
+    OUT_FILENAME,
+    QUEUE_ERR_FILENAME,
+    QUEUE_OUT_FILENAME,
+    run_folder,
+    store_filename,
+)
 from jobflow_remote.model.decide.failure import failure_of
 from jobflow_remote.model.records import JobRecord
 from jobflow_remote.model.states import JobState
 from jobflow_remote.outputs import jobfiles, references
+
+_LEFTOVERS = (OUT_FILENAME, store_filename(), QUEUE_OUT_FILENAME, QUEUE_ERR_FILENAME)
+"""Files of an earlier attempt that must not be taken for those of this one."""
 
 
 class UploadStep(Step):
@@ -40,7 +50,7 @@ class UploadStep(Step):
                     raise
                 outcomes.append(Failed(record, error))
                 continue
-            leftovers += [os.path.join(run_dir, name) for name in (OUT_FILENAME, store_filename())]
+            leftovers += [os.path.join(run_dir, name) for name in _LEFTOVERS]
             fields = {"run_dir": run_dir, "remote.prerun_cleanup": False}
             outcomes.append(Advance(record, "upload", JobState.UPLOADED, fields))
         if cleared:
