@@ -21,7 +21,7 @@ from typing import Any
 from benchmarks.home import Home
 from tests.services.cluster import Cluster
 from tests.services.mongod import Mongod
-from tests.shows import farstories, pace
+from tests.shows import brokenworkers, farstories, old_release, pace
 from tests.shows.farhome import ROOT, answering_runner, drive, far_home
 from tests.shows.farstories import PRE_RUN, SLURM
 from tests.shows.verdict import Verdict, at_most, is_true, print_verdicts
@@ -103,15 +103,14 @@ class Shows:
             verdicts.append(is_true(name, seen.per_second >= 40, figure=figure, bound="≥ 40 jobs/s"))
             what = f"{name}: round trips, logins and polls included"
             verdicts.append(at_most(what, seen.turns / jobs, 0.1, "per job", note=f"{seen.turns}"))
-        if self.options.reference:
-            verdicts.append(self._reference(there.per_second))
-        return verdicts
+        return [*verdicts, self._reference(there.per_second)]
 
     def _reference(self, ours: float) -> Verdict:
         jobs = 40
+        reference = self.options.reference or old_release.install("1.0.1", self.folder / "reference")
         with pace.slow_link(self.folder / "link101", delay_ms=25) as link:
             seen = pace.measure_reference(
-                link, jobs, bin_folder=Path(self.options.reference) / "bin", folder=self.folder / "db101"
+                link, jobs, bin_folder=Path(reference).resolve() / "bin", folder=self.folder / "db101"
             )
         figure = f"{seen.per_second:.2f} jobs/s, {seen.turns / jobs:.1f} round trips per job ({jobs} jobs)"
         return is_true("the reference, beside it", ours > seen.per_second, figure=figure, bound="slower")
@@ -188,7 +187,6 @@ class Shows:
         for what, words in {
             "the contract of hosts": ["tests/contract/test_hosts.py"],
             "the contract of schedulers (PBS: a look-alike)": ["tests/contract/test_schedulers.py"],
-            "jf project check --run names each cause": ["tests", "-k", "project_check or check_run or broken_worker"],
         }.items():  # fmt: skip
             command = [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", *words]
             done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -196,7 +194,7 @@ class Shows:
             if done.returncode:
                 print(done.stdout[-4000:], file=sys.stderr)
             verdicts.append(is_true(what, done.returncode == 0, figure=last, bound="all pass"))
-        return verdicts
+        return [*verdicts, *brokenworkers.judge(self.folder)]
 
 
 def _is_split(cluster: Cluster, where: str = "in the split network") -> Verdict:
@@ -218,7 +216,9 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument(
         "--seed", type=int, default=int(time.time()) % 100_000, help="of the trouble in line 4"
     )
-    parser.add_argument("--reference", metavar="VENV", help="environment of 1.0.1, measured beside line 2")
+    parser.add_argument(
+        "--reference", metavar="VENV", help="environment of 1.0.1, measured beside line 2 (default: made)"
+    )
     options = parser.parse_args(words)
     with tempfile.TemporaryDirectory(prefix="jfc-") as folder:
         shows = Shows(options, Path(folder))

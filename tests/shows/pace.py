@@ -123,7 +123,7 @@ def measure_reference(link: Link, jobs: int, *, bin_folder: Path, folder: Path) 
     try:
         worker = link.worker()
         with far_home({"far": worker}, server=server, bin=bin_folder, label="reference") as home:
-            home.jf("admin", "reset", "-f", check=False)
+            home.jf("admin", "reset", "-y")
             home.drive("submit", "wide", str(jobs))
             return _time_reference(home, server, link, jobs)
     finally:
