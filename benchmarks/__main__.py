@@ -13,7 +13,6 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
-from tests.services.mongod import find_mongod
 
 from benchmarks import (
     completing,
@@ -103,7 +102,6 @@ def _measure_ours(wanted: Sequence[str], console: Console) -> list[Figure]:
 def _measure_on_mongodb(wanted: Sequence[str], console: Console) -> list[Figure]:
     """Ours, with queue and outputs in a MongoDB of this machine."""
     figures: list[Figure] = []
-    find_mongod()
     with reference.mongod(Path(sys.prefix)) as server:
         for name in wanted:
             if name not in MONGODB_TOPICS:

