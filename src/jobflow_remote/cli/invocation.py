@@ -7,9 +7,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from jobflow_remote.cli.output import print_banner
+from jobflow_remote.cli.output import print_banner, print_message
 
 if TYPE_CHECKING:
+    from jobflow_remote.config.project import Project
     from jobflow_remote.config.settings import JobflowRemoteSettings
     from jobflow_remote.config.snapshot import ProjectSnapshot
     from jobflow_remote.queuedb.port import QueueDatabase
@@ -25,6 +26,7 @@ class Invocation:
     profile: bool = False
     _closers: list[Callable[[], None]] = field(default_factory=list)
     _bannered: bool = False
+    _of_runner: tuple[Project, ProjectSnapshot] | None = None
 
     @property
     def settings(self) -> JobflowRemoteSettings:
@@ -49,9 +51,28 @@ class Invocation:
         """The selected project: name, folders, queue database. Nothing is opened."""
         from jobflow_remote.config.snapshot import load_snapshot
 
-        snapshot = load_snapshot(self.project_name)
+        snapshot = self._of_runner[1] if self._of_runner else load_snapshot(self.project_name)
         self.announce(snapshot.name, snapshot.filepath, for_machines=for_machines)
         return snapshot
+
+    def project_of_runner(self, *, for_machines: bool = False) -> Project:
+        """The project as the runner that works knows it, else as its file says; from now on the selected project.
+
+        So that a runner can be asked and stopped whatever has become of the file meanwhile.
+        """
+        from jobflow_remote.control.runnerproject import find_project
+
+        if self._of_runner is None:
+            found = find_project(self.project_name)
+            self._of_runner = (found.project, found.snapshot)
+            self.announce(found.project.name, found.snapshot.filepath, for_machines=for_machines)
+            if found.problem:
+                print_message(
+                    f"{found.problem}\nWhat follows is about the runner, which goes on as before.",
+                    style="gold1",
+                    to_stderr=True,
+                )
+        return self._of_runner[0]
 
     def queue(self, *, for_machines: bool = False) -> QueueDatabase:
         """The queue database of the selected project."""

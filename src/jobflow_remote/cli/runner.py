@@ -30,8 +30,7 @@ Wait = Annotated[bool, typer.Option("--wait", "-w", help="Return when it is done
 def _manager(*, for_machines: bool = False) -> DaemonManager:
     from jobflow_remote.daemon.manager import DaemonManager
 
-    project = current().project(for_machines=for_machines)
-    return DaemonManager.from_project_name(project.name)
+    return DaemonManager.from_project(current().project_of_runner(for_machines=for_machines))
 
 
 def _busy(text: str) -> AbstractContextManager[Any]:
@@ -102,6 +101,7 @@ def start(
     ] = False,
 ) -> None:
     """Start the runner as a daemon."""
+    current().project()  # here the file has to be valid
     manager = _manager()
     with nullcontext() if interactive else _busy("Starting the runner…"):
         manager.start(
@@ -195,19 +195,25 @@ def info(
     as_json: t.AsJson = False,
 ) -> None:
     """Show the processes of the runner, and what the queue database knows of it."""
+    from jobflow_remote.control.runnerproject import configuration_in_use
+
     manager = _manager(for_machines=as_json)
     processes = manager.get_processes_info()
+    configuration = None
     try:
-        session, away = current().queue(for_machines=as_json).get_session(), None
+        queue = current().queue(for_machines=as_json)
+        session, away = queue.get_session(), None
+        configuration = configuration_in_use(queue, session)
     except QueueDatabaseAwayError as error:
         session, away = None, error
     if as_json:
         database = {} if away is None else {"database_away": {"why": away.message}}
-        print_json({**_info_json(processes, session), **database})
+        print_json({**_info_json(processes, session), "configuration": configuration, **database})
     else:
         _print_processes(processes)
         if away is None:
             _print_session(session, verbosity)
+            _print_configuration(configuration)
     if away is not None:
         known = read_note(manager.files.daemon_dir) if processes else None
         raise QueueDatabaseAwayError(known.describe() if known else away.message, hint=away.hint)
@@ -249,6 +255,19 @@ def _print_session(session: RunnerSession | None, verbosity: int) -> None:
     for key, value in sorted(_session_values(session).items()):
         if value is not None and (verbosity or key != "pid"):
             print_message(f"{key} = {format_value(value)}", style="")
+
+
+def _print_configuration(configuration: dict[str, Any] | None) -> None:
+    if configuration is None:
+        return
+    print_message(
+        f"configuration = {configuration['digest']} since {format_date(configuration['since'])}", style=""
+    )
+    if configuration.get("problem"):
+        since = format_date(configuration["problem_since"])
+        print_message(
+            f"The project file, changed by {since}, is not used: {configuration['problem']}", style="gold1"
+        )
 
 
 @app.command("foreground")

@@ -11,7 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from jobflow_remote.config.project import Project
 from jobflow_remote.config.workers import WorkerBase
+from jobflow_remote.engine.configuration import ConfigurationWatch
 from jobflow_remote.engine.databasewatch import DatabaseWatch
 from jobflow_remote.engine.polling import StatusDesk
 from jobflow_remote.hosts.port import Host
@@ -37,11 +39,17 @@ class RunnerContext:
     """Wake the lanes of a step (of one worker) in this process."""
     desk: StatusDesk = field(default_factory=StatusDesk)
     """Where workers on the same host ask their scheduler together."""
+    on_change: Callable[[Project], None] = lambda project: None
+    """Go on by another configuration."""
+    configuration: ConfigurationWatch = field(init=False)
+    """The project file, which may change."""
     database: DatabaseWatch = field(init=False)
     """Through it the queue database is asked."""
+    _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
     _threads: dict[str, ThreadPoolExecutor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.configuration = ConfigurationWatch(self.services.project, None)
         self.database = DatabaseWatch(self.services.daemon_dir)
 
     async def in_thread(self, name: str, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -55,33 +63,38 @@ class RunnerContext:
         """Run a call to the queue database; it fails at once while the database is known to be away."""
         return await self.in_thread("queue database", partial(self.database.call, call, *args, **kwargs))
 
+    async def look_at_configuration(self) -> None:
+        """Go on by what the project file says now, if it has changed and is valid."""
+        async with self._looking:
+            project = await self.in_thread("configuration", self.configuration.look)
+            if project is not None:
+                self.on_change(project)
+
     def close(self) -> None:
         """Let the threads end."""
         for thread in self._threads.values():
             thread.shutdown(wait=False, cancel_futures=True)
 
 
-@dataclass(frozen=True)
 class WorkerContext:
-    """One worker, as its steps see it."""
+    """One worker, as its steps see it: the same until they end, whatever becomes of the project file."""
 
-    runner: RunnerContext
-    name: str
-
-    @property
-    def config(self) -> WorkerBase:
-        """Configuration of the worker."""
-        return self.runner.services.worker(self.name)
+    def __init__(self, runner: RunnerContext, name: str) -> None:
+        self.runner, self.name = runner, name
+        self.config: WorkerBase = runner.services.worker(name)
+        self._host: Host | None = None
 
     @property
     def host(self) -> Host:
         """Where its jobs run."""
-        return self.runner.services.host(self.name)
+        if self._host is None:
+            self._host = self.runner.services.host(self.name)
+        return self._host
 
     @property
     def scheduler(self) -> Scheduler:
         """How its jobs are run."""
-        return self.runner.services.scheduler(self.name)
+        return self.runner.services.make_scheduler(self.config)
 
     def results_folder(self, record: JobRecord) -> Path:
         """Where this machine has the files that a job left behind, once they are here."""

@@ -101,6 +101,10 @@ class Lane:
         records = await self.step.take()
         if not records:
             return False
+        if self.step.renders:
+            await self.runner.look_at_configuration()
+            if self._stopping.is_set():
+                return False  # the worker is another one now; the jobs wait for its lanes
         outcomes = await self._act(records)
         applied = await self.write(outcomes)
         return self.step.drains and (applied > 0 or not outcomes)

@@ -30,3 +30,8 @@ def start_logging(log_dir: Path, *, name: str, level: int, runner_id: str, to_te
         handler.setFormatter(layout)
         logger.addHandler(handler)
     return path
+
+
+def set_level(level: int) -> None:
+    """Log more, or less, from now on."""
+    logging.getLogger("jobflow_remote").setLevel(level)

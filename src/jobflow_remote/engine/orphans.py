@@ -10,12 +10,17 @@ from jobflow_remote.model.decide.failure import decide_failure
 from jobflow_remote.model.retry import RetryPolicy
 
 
-def give_up_orphans(runner: RunnerContext) -> int:
+def find_unknown_workers(runner: RunnerContext) -> frozenset[str]:
+    """Workers of jobs that the project does not know."""
+    services = runner.services
+    return frozenset(worker for worker, _ in services.queue.workload()) - set(services.project.workers)
+
+
+def give_up_orphans(runner: RunnerContext, workers: frozenset[str]) -> int:
     """Make jobs of unknown workers REMOTE_ERROR, with the names of the workers there are; returns how many."""
     services = runner.services
-    unknown = {worker for worker, _ in services.queue.workload()} - set(services.project.workers)
     given_up = 0
-    for worker in unknown:
+    for worker in sorted(workers - set(services.project.workers)):
         error = ConfigError(
             f"the project has no worker {worker!r}",
             hint=f"its workers: {', '.join(services.project.workers) or 'none'}; add it to the project file, or give "

@@ -11,22 +11,23 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from jobflow_remote.bootstrap import services_of
-from jobflow_remote.config.manager import ConfigManager
+from jobflow_remote.config.inuse import forget_in_use
 from jobflow_remote.config.project import Project
-from jobflow_remote.engine.context import RunnerContext, WorkerContext
+from jobflow_remote.config.revision import find_changes
+from jobflow_remote.engine.configuration import ConfigurationWatch, InUse
+from jobflow_remote.engine.context import RunnerContext
 from jobflow_remote.engine.databasewatch import DatabaseWatch
 from jobflow_remote.engine.heartbeat import Heartbeat
-from jobflow_remote.engine.lane import Lane, LaneOptions
-from jobflow_remote.engine.logs import start_logging
-from jobflow_remote.engine.orphans import give_up_orphans
-from jobflow_remote.engine.table import fallback_seconds, step_class
+from jobflow_remote.engine.lanes import Lanes
+from jobflow_remote.engine.logs import set_level, start_logging
+from jobflow_remote.engine.orphans import find_unknown_workers, give_up_orphans
 from jobflow_remote.errors import (
     CapabilityMissingError,
     JobflowRemoteError,
@@ -34,6 +35,7 @@ from jobflow_remote.errors import (
     SessionLostError,
 )
 from jobflow_remote.model.lifecycle import ROLES, UNFINISHED
+from jobflow_remote.model.records import CONFIGURATION_IN_USE
 from jobflow_remote.outputs.jobfiles import check_file_format
 from jobflow_remote.queuedb.port import WHOLE, Share
 from jobflow_remote.services import wakeup
@@ -54,6 +56,7 @@ logger = logging.getLogger(__name__)
 EXIT_SUPERSEDED = 3
 """Exit code of a process whose session was lost: starting it again would not help."""
 _LOOK_FOR_CHANGES_SECONDS = 1.0
+_LOOK_AT_CONFIGURATION_SECONDS = 1.0
 _ORPHANS_EVERY_SECONDS = 10.0
 
 
@@ -68,11 +71,18 @@ class Runner:
         roles: Iterable[str],
         daemonized: bool = False,
         share: Share = WHOLE,
+        configuration: ConfigurationWatch | None = None,
     ) -> None:
         self.services, self.roles, self.daemonized, self.share = services, tuple(roles), daemonized, share
-        self.context = RunnerContext(services, token, wake=self.wake)
+        self.context = RunnerContext(services, token, wake=self.wake, on_change=self._go_on_by)
+        if configuration is not None:
+            self.context.configuration = configuration
         self.ended_by: str | None = None
-        self._lanes: list[Lane] = []
+        self.follow_log_level = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._lanes = Lanes(self.context, roles=self.roles, share=share, start=self._start_task)
+        self._heartbeat: Heartbeat | None = None
+        self._desk: LoginDesk | None = None
         self._local_steps = {step for role in self.roles for step in ROLES[role]}
         self._stop = asyncio.Event()
 
@@ -91,19 +101,17 @@ class Runner:
         self.context.database.on_back = partial(loop.call_soon_threadsafe, self._resume)
         bell = wakeup.Bell(self.services.daemon_dir, "-".join(self.roles)[:12])
         loop.add_reader(bell.fileno(), self._on_bell, bell)
-        heartbeat = self._start_heartbeat(loop)
-        self._lanes = self._make_lanes()
-        tasks = [asyncio.create_task(lane.run(), name=lane.name) for lane in self._lanes]
+        heartbeat = self._heartbeat = self._start_heartbeat(loop)
+        self._lanes.start()
+        self._start_task(self._watch_configuration(), "configuration")
         if "checkout" in self.roles:
-            tasks += [
-                asyncio.create_task(self._watch_database()),
-                asyncio.create_task(self._look_for_orphans()),
-            ]
+            self._start_task(self._watch_database(), "database")
+            self._start_task(self._look_for_orphans(), "orphans")
         if until_idle:
-            tasks.append(asyncio.create_task(self._stop_when_idle(max_seconds)))
-        desk = await self._open_login_desk()
+            self._start_task(self._stop_when_idle(max_seconds), "idle")
+        desk = self._desk = await self._open_login_desk()
         try:
-            await self._wait(tasks)
+            await self._wait()
         finally:
             heartbeat.stop()
             await desk.close()
@@ -116,33 +124,70 @@ class Runner:
         """Finish the steps in hand and end; call it in the event loop."""
         self.ended_by = self.ended_by or reason
         self._stop.set()
-        for lane in self._lanes:
-            lane.stop()
+        self._lanes.stop()
 
     # -- inside ------------------------------------------------------------------------------------------------
 
-    async def _wait(self, tasks: list[asyncio.Task[None]]) -> None:
-        stopping = asyncio.create_task(self._stop.wait())
-        await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
-        self.stop("failed" if not self._stop.is_set() else "stop")
-        for result in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(result, SessionLostError):
-                self.ended_by = "superseded"
-            elif isinstance(result, Exception):
-                logger.error("a lane ended", exc_info=result)
+    def _start_task(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Something that goes on until the runner stops; if it fails, the runner does."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._on_task_end)
+        return task
 
-    def _make_lanes(self) -> list[Lane]:
-        options = self.services.project.runner
-        lanes = []
-        for worker in self.services.project.workers:
-            for role in self.roles:
-                for name in ROLES[role]:
-                    step = step_class(name)(WorkerContext(self.context, worker), self.share)
-                    times = LaneOptions(
-                        fallback_seconds(name, options), options.retry_policy(), options.unreachable_limit
-                    )
-                    lanes.append(Lane(step, self.context, times))
-        return lanes
+    def _on_task_end(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is None:
+            return
+        if isinstance(error, SessionLostError):
+            self.ended_by = "superseded"
+        else:
+            logger.error("%s ended", task.get_name(), exc_info=error)
+        self.stop("failed")
+
+    async def _wait(self) -> None:
+        await self._stop.wait()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    # -- another configuration -----------------------------------------------------------------------------------
+
+    async def _watch_configuration(self) -> None:
+        """Notice a changed project file; steps that render jobs look by themselves, too."""
+        told: InUse | None = None
+        while not self._stop.is_set():
+            await self.context.look_at_configuration()
+            now = self.context.configuration.in_use
+            if "checkout" in self.roles and now != told and await self._tell_configuration(now):
+                told = now
+            await self._pause(_LOOK_AT_CONFIGURATION_SECONDS)
+
+    async def _tell_configuration(self, now: InUse) -> bool:
+        """For `jf runner info`; one process speaks for all, since all look at the same file."""
+        write = self.services.queue.set_auxiliary
+        try:
+            await self.context.in_queue_thread(write, CONFIGURATION_IN_USE, now.as_document())
+        except JobflowRemoteError:
+            return False  # later
+        return True
+
+    def _go_on_by(self, project: Project) -> None:
+        """A safe point: lanes whose worker is another one now end after the step in hand."""
+        changes = find_changes(self.services.project, project)
+        self.services.project = project
+        if self._heartbeat is not None:
+            self._heartbeat.every_seconds = project.runner.heartbeat_seconds
+            self._heartbeat.lease_seconds = project.runner.lease_seconds
+        if self.follow_log_level:
+            set_level(project.log_level.to_logging())
+        everybody = (*project.workers, *changes.removed)
+        workers = (
+            everybody if changes.runner_options else (*changes.added, *changes.removed, *changes.changed)
+        )
+        self._lanes.renew(workers)
+        if self._desk is not None and needs_desk(project):
+            self._start_task(self._desk.open(), "login desk")
 
     async def _open_login_desk(self) -> LoginDesk:
         """Where a person at a terminal logs us in to hosts that ask questions."""
@@ -217,7 +262,7 @@ class Runner:
     async def _look_for_orphans(self) -> None:
         while not self._stop.is_set():
             try:
-                found = await self.context.in_queue_thread(give_up_orphans, self.context)
+                found = await self._give_up_orphans()
                 if found:
                     logger.warning(
                         "%d jobs have a worker that the project does not know: REMOTE_ERROR", found
@@ -229,6 +274,15 @@ class Runner:
             except JobflowRemoteError as error:
                 logger.warning("cannot look for jobs without worker: %s", error.message)
             await self._pause(_ORPHANS_EVERY_SECONDS)
+
+    async def _give_up_orphans(self) -> int:
+        unknown = await self.context.in_queue_thread(find_unknown_workers, self.context)
+        if not unknown:
+            return 0
+        await self.context.look_at_configuration()  # the worker may have been added a moment ago
+        if self.context.configuration.in_use.problem is not None:
+            return 0  # or it is meant to be added by a file that cannot be used yet
+        return await self.context.in_queue_thread(give_up_orphans, self.context, unknown)
 
     async def _stop_when_idle(self, max_seconds: float | None) -> None:
         end = None if max_seconds is None else time.monotonic() + max_seconds
@@ -258,9 +312,10 @@ def run_runner(
     Started by the daemon it joins the session that the daemon opened; by hand it opens one.
     """
     chosen = tuple(ROLES) if not roles else tuple(role for role in ROLES if role in set(roles))
-    project = ConfigManager().get_project(project_name)
-    _start_logs(project, chosen, log_level, daemonized)
     token = os.environ.get(TOKEN_VARIABLE) if daemonized else None
+    configuration = ConfigurationWatch.read(project_name, fall_back=token is not None)
+    project = configuration.project
+    _start_logs(project, chosen, log_level, daemonized)
     with ExitStack() as stack:
         alive = hold_alive_lock(project.daemon_dir) if token else None
         services = _open_services(project, patiently=token is not None)
@@ -270,7 +325,15 @@ def run_runner(
         logger.info("project %s: %s, on %s", project.name, ", ".join(chosen), services.queue.describe())
         if token is None:
             token, alive = _open_own_session(services)
-        runner = Runner(services, token, roles=chosen, daemonized=daemonized, share=_share())
+        runner = Runner(
+            services,
+            token,
+            roles=chosen,
+            daemonized=daemonized,
+            share=_share(),
+            configuration=configuration,
+        )
+        runner.follow_log_level = log_level is None
         try:
             asyncio.run(_run_with_signals(runner))
         finally:
@@ -332,6 +395,7 @@ def _close_session_if_last(services: Services, token: str) -> None:
     try:
         with no_runner_alive(services.daemon_dir):
             services.queue.close_session(token)
+            forget_in_use(services.project.name)
     except JobflowRemoteError:
         pass
 

@@ -254,6 +254,10 @@ class RunnerSession:
         return now < self.expires_on
 
 
+CONFIGURATION_IN_USE = "configuration"
+"""Auxiliary document that says by which configuration the runner works, and why not by a changed one."""
+
+
 def health_key(worker: str, step: str) -> str:
     """Auxiliary document that says since when and why a step of a worker cannot work, and the next try."""
     return f"worker_health/{worker.replace('.', '%2E')}/{step}"  # a dot would be a path to MongoDB

@@ -55,7 +55,9 @@ class LoginDesk:
         self._one_at_a_time = asyncio.Lock()
 
     async def open(self) -> None:
-        """Begin to listen; the folder is private (see :class:`~jobflow_remote.services.wakeup.Bell`)."""
+        """Begin to listen, once; the folder is private (see :class:`~jobflow_remote.services.wakeup.Bell`)."""
+        if self._server is not None:
+            return
         self._path.unlink(missing_ok=True)
         self._server = await asyncio.start_unix_server(self._serve, str(self._path))
 

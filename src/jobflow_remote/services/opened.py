@@ -64,6 +64,11 @@ class Services:
                 self._hosts[worker] = self.make_host(self.worker(worker))
             return self._hosts[worker]
 
+    def forget_host(self, worker: str) -> Host | None:
+        """Make the host of a worker anew when it is next used; returns the former one, for the caller to close."""
+        with self._opening:
+            return self._hosts.pop(worker, None)
+
     def scheduler(self, worker: str) -> Scheduler:
         """How jobs are handed to the batch system of a worker."""
         return self.make_scheduler(self.worker(worker))

@@ -25,6 +25,8 @@ class Step(ABC):
     """Jobs per turn."""
     drains: ClassVar[bool] = True
     """Whether a turn that did something is followed by another at once."""
+    renders: ClassVar[bool] = False
+    """Whether it makes of the configuration what jobs will run by, so that a change must not be missed."""
     makes_room_for: ClassVar[frozenset[str]] = frozenset()
     """Steps that may have been held up by a limit which this step loosens."""
 

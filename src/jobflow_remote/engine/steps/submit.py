@@ -25,6 +25,7 @@ class SubmitStep(Step):
     """All jobs of a batch are submitted by one command, whose answer tells each job's id."""
 
     name = "submit"
+    renders = True
     makes_room_for = frozenset({"checkout"})
 
     async def take(self) -> list[JobRecord]:
@@ -42,6 +43,7 @@ class SubmitStep(Step):
 
     async def run(self, records: list[JobRecord]) -> list[Outcome]:
         outcomes: list[Outcome] = []
+        rendered_by = self.runner.configuration.in_use.digest
         scripts: dict[str, bytes | Path] = {}
         ready: list[JobRecord] = []
         for record in records:
@@ -53,10 +55,12 @@ class SubmitStep(Step):
             scripts[os.path.join(record.run_dir or "", SUBMIT_FILENAME)] = text.encode()
             ready.append(record)
         if ready:
-            outcomes += await self._submit(ready, scripts)
+            outcomes += await self._submit(ready, scripts, rendered_by)
         return outcomes
 
-    async def _submit(self, records: list[JobRecord], scripts: dict[str, bytes | Path]) -> list[Outcome]:
+    async def _submit(
+        self, records: list[JobRecord], scripts: dict[str, bytes | Path], rendered_by: str
+    ) -> list[Outcome]:
         host, scheduler = self.context.host, self.context.scheduler
         jobs = [host_job(record) for record in records]
         answer = await run_script(
@@ -79,6 +83,7 @@ class SubmitStep(Step):
                     "remote.process_id": result.process_id,
                     "remote.exit_code": None,
                     "remote.reason": None,
+                    "remote.configuration": rendered_by,
                 }
                 outcomes.append(Advance(record, "submit", JobState.SUBMITTED, fields))
         return outcomes

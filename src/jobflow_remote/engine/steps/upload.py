@@ -31,6 +31,7 @@ class UploadStep(Step):
 
     name = "upload"
     batch = 100
+    renders = True
 
     async def run(self, records: list[JobRecord]) -> list[Outcome]:
         outcomes: list[Outcome] = []
