@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; this is $$($(PYTHON) -V). Say PYTHON=python3.11, for example"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing jobflow-remote and what it needs into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo,dev,docs]'
 	@touch $@
 
 $(VENV)/.demo: pyproject.toml
@@ -46,8 +46,9 @@ bench: $(STAMP) ## measure; REFERENCE=venv-of-1.0.1 compares
 shows: $(STAMP) ## what is promised, at full size: make shows PART=main-job
 	@$(BIN)/python -m tests.shows $(or $(PART),main-job)
 
-docs: $(STAMP) ## write the generated pages of docs/ anew (diagram of the lifecycle)
+docs: $(STAMP) ## write the generated pages of docs/ anew, and build the documentation into site/
 	@$(BIN)/python docs/generate.py
+	@$(BIN)/python docs/build.py
 
 clean: ## remove what make made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -91,6 +91,10 @@ class Invocation:
         self._closers.append(services.close)
         return services
 
+    def on_close(self, close: Callable[[], None]) -> None:
+        """Have something else closed at the end."""
+        self._closers.append(close)
+
     def close(self) -> None:
         """Close what was opened."""
         while self._closers:

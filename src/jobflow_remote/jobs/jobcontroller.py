@@ -28,13 +28,15 @@ from jobflow_remote.jobs.data import (
     projection_flow_info_jobs,
     projection_job_info,
 )
-from jobflow_remote.jobs.querying import Raw
+from jobflow_remote.jobs.querying import Raw, get_flow_leafs
 from jobflow_remote.jobs.upkeep import Upkeep
 from jobflow_remote.model.states import FlowState, JobState
 from jobflow_remote.outputs.jobstore import OutputStore
 from jobflow_remote.queuedb import open_queue_database
 from jobflow_remote.queuedb.port import BackupOptions, QueueDatabase
 from jobflow_remote.services.opened import Services
+
+__all__ = ["JobController", "get_flow_leafs"]
 
 JobIds = tuple[str, int] | list[tuple[str, int]]
 Texts = str | list[str]

@@ -207,3 +207,12 @@ def flow_id_query(db_id: str | None, job_id: str | None, flow_id: str | None) ->
     if flow_id is not None:
         return {"uuid": flow_id}
     return {"jobs": job_id} if job_id is not None else {"ids": {"$elemMatch": {"0": str(db_id)}}}
+
+
+def get_flow_leafs(job_docs: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Of the documents of a flow's jobs those that nobody waits for; of several indexes the highest."""
+    latest: dict[str, Mapping[str, Any]] = {}
+    for doc in sorted(job_docs, key=lambda doc: doc["index"]):
+        latest[doc["uuid"]] = doc
+    parents = {parent for doc in latest.values() for parent in doc.get("parents") or ()}
+    return [doc for uuid, doc in latest.items() if uuid not in parents]
