@@ -1,7 +1,7 @@
-"""What the pages in this folder need to become a site: links into the source, and diagrams without a script from elsewhere.
+"""What the pages in this folder need to become a site: no links out of it, and diagrams without a foreign script.
 
-On the pages diagrams are written for Mermaid, which many viewers of Markdown draw. The site draws them itself, while it is
-built: nothing is fetched when somebody looks at it.
+On the pages diagrams are written for Mermaid, which many viewers of Markdown draw. The site has them as pictures, made
+while it is built: nothing is fetched when somebody looks at it.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ _FENCE = re.compile(r"^```mermaid\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"\[([^\]]+)\]\(((?:\.\./)+(?:src|tests|changelog\.d|CONTRIBUTING\.md|README\.md)[^)]*)\)")
 _EDGE = re.compile(r"(\w+) -->\|([^|]*)\| (\w+)")
 _NAMED = re.compile(r'(\w+) ?\["([^"]+)"\]')
-_ORDER = (
-    "not_begun WAITING READY CHECKED_OUT UPLOADED SUBMITTED BATCH_SUBMITTED RUNNING BATCH_RUNNING TERMINATED DOWNLOADED "
-    "COMPLETED FAILED active REMOTE_ERROR PAUSED STOPPED USER_STOPPED"
-).split()
+_ORDER = [
+    "not_begun", "WAITING", "READY", "CHECKED_OUT", "UPLOADED", "SUBMITTED", "BATCH_SUBMITTED", "RUNNING",
+    "BATCH_RUNNING", "TERMINATED", "DOWNLOADED", "COMPLETED", "FAILED", "active", "REMOTE_ERROR", "PAUSED", "STOPPED",
+    "USER_STOPPED",
+]  # fmt: skip
+"""From top to bottom."""
 _ROW, _TOP, _BOX, _STEP = 46, 14, 190, 24
 """Pixels: from one box to the next, above the first, width of a box, between one arc and the next wider one."""
 
@@ -28,7 +30,10 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def draw_flowchart(text: str) -> str:
-    """A flowchart as SVG: boxes in a column, arrows to later ones on the right, to earlier ones on the left; what happens stands where an arrow begins."""
+    """A flowchart as SVG: boxes in a column, arrows to later ones on the right, to earlier ones on the left.
+
+    What happens stands where an arrow begins.
+    """
     edges = _EDGE.findall(text)
     names = dict(_NAMED.findall(text))
     used = dict.fromkeys(each for a, _, b in edges for each in (a, b))
@@ -48,7 +53,11 @@ def draw_flowchart(text: str) -> str:
     head = f'<svg viewBox="0 0 {width} {height}" style="max-width: {width}px; width: 100%" role="img"'
     style = 'font-family="sans-serif" font-size="11" fill="currentColor" stroke="none"'
     return "\n".join(
-        [f'<div>{head} {style} xmlns="http://www.w3.org/2000/svg"><defs>{marker}</defs>', *parts, "</svg></div>"]
+        [
+            f'<div>{head} {style} xmlns="http://www.w3.org/2000/svg"><defs>{marker}</defs>',
+            *parts,
+            "</svg></div>",
+        ]
     )
 
 
@@ -73,8 +82,7 @@ def _draw_edge(source: str, label: str, to: str, *, rows: dict[str, int], left: 
     edge = left + _BOX if side > 0 else left
     reach = edge + side * (20 + _STEP * min(abs(b - a), 9))
     y1, y2 = _TOP + a * _ROW + (18 if side > 0 else 10), _TOP + b * _ROW + (10 if side > 0 else 18)
-    path = f'<path d="M{edge},{y1} C{reach},{y1} {reach},{y2} {edge + side * 1},{y2}" {line}/>'
-    return path
+    return f'<path d="M{edge},{y1} C{reach},{y1} {reach},{y2} {edge + side},{y2}" {line}/>'
 
 
 def _draw_labels(edges: list[tuple[str, str, str]], rows: dict[str, int], left: int) -> list[str]:

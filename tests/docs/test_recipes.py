@@ -12,9 +12,13 @@ from jobflow_remote.bootstrap import make_host, make_scheduler
 from jobflow_remote.config.project import Project
 
 DOCS = Path(__file__).parents[2] / "docs"
-RECIPES = re.findall(
-    r"^```yaml\n(name: .*?)^```$", (DOCS / "workers.md").read_text(), re.DOTALL | re.MULTILINE
-)
+RECIPES = [
+    found
+    for page in ("workers.md", "install.md")
+    for found in re.findall(
+        r"^```yaml\n(name: .*?)^```$", (DOCS / page).read_text(), re.DOTALL | re.MULTILINE
+    )
+]
 
 
 @pytest.mark.parametrize("text", RECIPES)
@@ -29,4 +33,4 @@ def test_recipes_for_workers(text: str) -> None:
 
 
 def test_there_are_recipes() -> None:
-    assert len(RECIPES) == 5
+    assert len(RECIPES) == 9

@@ -19,9 +19,12 @@ from pydantic import (
 )
 
 from jobflow_remote.config.nearest import did_you_mean
+from jobflow_remote.config.plugins import SCHEDULERS_GROUP, TRANSPORTS_GROUP, known_names
 from jobflow_remote.config.redact import redact
+from jobflow_remote.errors import ConfigError
 
 SCHEDULERS = ("slurm", "pbs", "sge", "shell")
+TRANSPORTS = ("asyncssh", "openssh")
 DEFAULT_EXECUTION_CMD = "jf -fe execution run {}"
 
 ReprArgs: TypeAlias = Iterable[tuple[str | None, Any]]
@@ -35,6 +38,11 @@ def _must_be_absolute(path: Path) -> Path:
 
 AbsolutePath = Annotated[Path, AfterValidator(_must_be_absolute)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+def _check_name(value: str, ours: tuple[str, ...], group: str) -> None:
+    if value not in ours and value not in (known := known_names(ours, group)):
+        raise ValueError(f"is {value!r}; can be {', '.join(known)}" + did_you_mean(value, known))
 
 
 class _Shown(BaseModel):
@@ -72,7 +80,7 @@ class WorkerBase(_Shown):
     type: str
     """``local``, ``remote`` or ``separated_transfer``."""
     scheduler_type: str | dict[str, Any]
-    """``slurm``, ``pbs``, ``sge``, ``shell``, or a serialised scheduler of qtoolkit."""
+    """``slurm``, ``pbs``, ``sge``, ``shell``, the name of a plug-in, or a serialised scheduler of qtoolkit."""
     work_dir: AbsolutePath
     """Folder on the worker below which jobs get their run folders."""
     resources: dict[str, Any] | None = None
@@ -106,9 +114,8 @@ class WorkerBase(_Shown):
         if isinstance(value, dict):
             if not {"@module", "@class"} <= value.keys():
                 raise ValueError("a scheduler given as a mapping needs the keys `@module` and `@class`")
-        elif value not in SCHEDULERS:
-            names = ", ".join(SCHEDULERS)
-            raise ValueError(f"is {value!r}; can be {names}" + did_you_mean(value, SCHEDULERS))
+        else:
+            _check_name(value, SCHEDULERS, SCHEDULERS_GROUP)
         return value
 
     @field_validator("execution_cmd")
@@ -171,6 +178,8 @@ class WorkerBase(_Shown):
             return MontyDecoder().process_decoded(self.scheduler_type)
         from qtoolkit.io import scheduler_mapping
 
+        if self.scheduler_type not in scheduler_mapping:
+            raise ConfigError(f"the scheduler {self.scheduler_type} is a plug-in's, not one of qtoolkit")
         return scheduler_mapping[self.scheduler_type]()
 
     def get_host(self) -> Any:
@@ -259,10 +268,18 @@ class BaseRemoteWorker(WorkerBase):
     """Whether that shell reads the profile of the user."""
     interactive_login: bool = False
     """The login asks questions (one-time passwords)."""
-    transport: Literal["asyncssh", "openssh"] = "asyncssh"
-    """``openssh``: use a session of the system's ``ssh`` that you, or ``jf worker login``, opened beforehand."""
+    transport: str = "asyncssh"
+    """``openssh``: use a session of the system's ``ssh`` that you, or ``jf worker login``, opened beforehand.
+
+    Also the name of a plug-in."""
     host_keys: Literal["accept-new", "strict"] = "accept-new"
     """Hosts that are not in ``known_hosts``: ``accept-new`` records them at the first login, ``strict`` refuses."""
+
+    @field_validator("transport")
+    @classmethod
+    def _check_transport(cls, value: str) -> str:
+        _check_name(value, TRANSPORTS, TRANSPORTS_GROUP)
+        return value
 
     def get_connect_kwargs(self) -> dict[str, Any]:
         """Options of the SSH connection, with password, key and passphrase among them."""

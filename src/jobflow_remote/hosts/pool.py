@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from jobflow_remote.config.workers import BaseRemoteWorker, SeparatedTransferWorker, WorkerBase
+from jobflow_remote.config.plugins import TRANSPORTS_GROUP, load_plugin
+from jobflow_remote.config.workers import TRANSPORTS, BaseRemoteWorker, SeparatedTransferWorker, WorkerBase
 from jobflow_remote.errors import ConfigError, HostUnreachableError
 from jobflow_remote.hosts.login import Login, login_of, shell_of, transfer_login_of
 from jobflow_remote.hosts.port import CommandResult, FileInfo, Host
@@ -100,6 +101,9 @@ class HostPool:
             from jobflow_remote.hosts.openssh import OpensshHost
 
             return OpensshHost(login, shell)
+        if login.transport not in TRANSPORTS:
+            made: Host = load_plugin(TRANSPORTS_GROUP, login.transport)(login, shell)
+            return made
         if for_files:
             from jobflow_remote.hosts.ssh.transfer import SshTransferHost
 

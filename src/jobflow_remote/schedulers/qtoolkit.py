@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from jobflow_remote.config.workers import WorkerBase
+from jobflow_remote.config.plugins import SCHEDULERS_GROUP, load_plugin
+from jobflow_remote.config.workers import SCHEDULERS, WorkerBase
 from jobflow_remote.errors import ConfigError
 from jobflow_remote.schedulers.batchsystem import BatchSystem
 from jobflow_remote.schedulers.dialect import Dialect
@@ -13,7 +14,7 @@ from jobflow_remote.schedulers.port import Scheduler
 
 
 def make_scheduler(spec: str | dict[str, Any], options: HostOptions) -> Scheduler:
-    """The scheduler that ``scheduler_type`` means: a name, or a serialised scheduler of qtoolkit.
+    """The scheduler that ``scheduler_type`` means: one of ours, of a plug-in, or a serialised one of qtoolkit.
 
     Raises
     ------
@@ -24,6 +25,9 @@ def make_scheduler(spec: str | dict[str, Any], options: HostOptions) -> Schedule
         from jobflow_remote.schedulers.shell import ShellScheduler
 
         return ShellScheduler()
+    if isinstance(spec, str) and spec not in SCHEDULERS:
+        made: Scheduler = load_plugin(SCHEDULERS_GROUP, spec)(options)
+        return made
     io = _decode(spec)
     from qtoolkit.io.shell import ShellIO
 
