@@ -167,6 +167,9 @@ def play_listings(stage: Stage, flow_uuid: str, job_uuid: str) -> None:
     database.count_job_states()
     database.count_job_states(worker=WORKER)
     database.count_flow_states()
+    database.count_updates("jobs", ["READY", "FAILED"], [day, START])
+    database.count_updates("flows", ["READY"], [day, START])
+    database.workload(states=frozenset(S))
     for selection in (
         JobSelection(states=[S.READY]),
         JobSelection(flow_ids=[flow_uuid]),

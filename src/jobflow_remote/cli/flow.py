@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from jobflow_remote.cli import flowactions
+from jobflow_remote.cli import flowactions, graphing, reporting
 from jobflow_remote.cli import types as t
 from jobflow_remote.cli.columns import choose_job_columns, job_fields, make_table, to_json
 from jobflow_remote.cli.invocation import current
@@ -126,3 +126,5 @@ def watch(
 
 
 flowactions.register(app)
+reporting.register_flow_report(app)
+graphing.register(app)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from jobflow_remote.cli import jobactions, jobfiles
+from jobflow_remote.cli import jobactions, jobfiles, reporting
 from jobflow_remote.cli import types as t
 from jobflow_remote.cli.columns import choose_job_columns, job_fields, make_table, to_json
 from jobflow_remote.cli.invocation import current
@@ -155,3 +155,4 @@ def output(
 
 jobfiles.register(app)
 jobactions.register(app)
+reporting.register_job_report(app)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any
-from zoneinfo import ZoneInfo
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from jobflow_remote.errors import JobflowRemoteError
-from jobflow_remote.model.clock import to_stored
+from jobflow_remote.model.clock import LocalZone, to_stored
 from jobflow_remote.model.states import FlowState, JobState
 from jobflow_remote.queuedb.port import QueueDatabase
 
 INTERVALS = {"hours": 12, "days": 7, "weeks": 4, "months": 12, "years": 3}
 """Interval → how many of them by default."""
+LOCAL = "local"
+"""Name of the time zone of this machine."""
 _FORMATS = {"hours": "%Y-%m-%d %H", "days": "%Y-%m-%d", "weeks": "%G-%V", "months": "%Y-%m", "years": "%Y"}
 
 
@@ -55,26 +56,41 @@ def get_trends(
 ) -> dict[str, dict[str, int]]:
     """Label of an interval → state → how many jobs (or flows) that are in it now came to it then.
 
+    Parameters
+    ----------
+    zone
+        Where days begin: the name of a time zone, or ``local``.
+
     Raises
     ------
     JobflowRemoteError
-        If there is no such interval.
+        If there is no such interval or zone.
     """
     if interval not in INTERVALS:
         raise JobflowRemoteError(
             f"no interval is called {interval!r}", hint=f"there are {', '.join(INTERVALS)}"
         )
-    timezone = ZoneInfo(zone)
+    timezone = _find_zone(zone)
     present = (now or datetime.now(UTC)).astimezone(timezone)
     starts = interval_starts(interval, num_intervals or INTERVALS[interval], now=present)
     names = [state.value for state in states]
-    result = {start.strftime(_FORMATS[interval]): dict.fromkeys(names, 0) for start in starts}
-    query = {"state": {"$in": names}, "updated_on": {"$gte": to_stored(starts[0])}}
-    find = queue.find_flows if any(isinstance(state, FlowState) for state in states) else queue.find_jobs
-    found: list[Mapping[str, Any]] = list(find(query, fields=["state", "updated_on"])) if names else []
-    for document in found:
-        local = document["updated_on"].replace(tzinfo=UTC).astimezone(timezone)
-        label = local.strftime(_FORMATS[interval])
-        if label in result:
-            result[label][document["state"]] += 1
+    collection = "flows" if any(isinstance(state, FlowState) for state in states) else "jobs"
+    counted = queue.count_updates(collection, names, [to_stored(start) for start in starts])
+    result: dict[str, dict[str, int]] = {}
+    for start, counts in zip(starts, counted, strict=True):
+        # an hour that the clock shows twice, when summer time ends, is one label
+        row = result.setdefault(start.strftime(_FORMATS[interval]), dict.fromkeys(names, 0))
+        for name in names:
+            row[name] += counts.get(name, 0)
     return result
+
+
+def _find_zone(zone: str) -> tzinfo:
+    if zone == LOCAL:
+        return LocalZone()
+    try:
+        return ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError) as exc:
+        raise JobflowRemoteError(
+            f"no time zone is called {zone!r}", hint=f"for example UTC, Europe/Rome, or {LOCAL}"
+        ) from exc

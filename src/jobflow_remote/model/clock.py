@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, tzinfo
 
 
 def to_stored(moment: datetime) -> datetime:
@@ -25,3 +25,23 @@ def local_to_stored(moment: datetime) -> datetime:
 def to_local(moment: datetime) -> datetime:
     """A stored moment in the local time zone, aware."""
     return moment.replace(tzinfo=UTC).astimezone()
+
+
+class LocalZone(tzinfo):
+    """The time zone of this machine, summer time included."""
+
+    def utcoffset(self, dt: datetime | None, /) -> timedelta | None:
+        """Offset at a local time."""
+        return None if dt is None else dt.replace(tzinfo=None).astimezone().utcoffset()
+
+    def dst(self, dt: datetime | None, /) -> timedelta | None:
+        """Not told apart from the offset."""
+        return None
+
+    def tzname(self, dt: datetime | None, /) -> str | None:
+        """Abbreviation at a local time."""
+        return None if dt is None else dt.replace(tzinfo=None).astimezone().tzname()
+
+    def fromutc(self, dt: datetime, /) -> datetime:
+        """Local time at a moment."""
+        return dt.replace(tzinfo=UTC).astimezone().replace(tzinfo=self)

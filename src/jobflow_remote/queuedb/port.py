@@ -292,6 +292,16 @@ class QueueDatabase(ABC):
         """State → number of flows."""
 
     @abstractmethod
+    def count_updates(
+        self, collection: str, states: Sequence[str], starts: Sequence[datetime]
+    ) -> list[dict[str, int]]:
+        """For each interval, state → number of documents in that state whose ``updated_on`` lies in it.
+
+        ``collection``: ``jobs`` or ``flows``. ``starts``: where intervals begin, ascending; each ends where the next
+        one begins, and the last one does not end. Counted by the database, from an index; zeros are left out.
+        """
+
+    @abstractmethod
     def find_children(self, uuids: Sequence[str]) -> list[Document]:
         """Jobs that wait or waited for any of these uuids, without inputs."""
 

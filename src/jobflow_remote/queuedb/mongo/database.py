@@ -261,6 +261,12 @@ class MongoQueueDatabase(QueueDatabase):
         with self._reading() as connection:
             return reading.count_flow_states(connection)
 
+    def count_updates(
+        self, collection: str, states: Sequence[str], starts: Sequence[datetime]
+    ) -> list[dict[str, int]]:
+        with self._reading() as connection:
+            return reading.count_updates(connection, collection, states, starts)
+
     def find_children(self, uuids: Sequence[str]) -> list[Document]:
         with self._reading() as connection:
             return reading.find_children(connection, uuids)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from pymongo import errors
@@ -187,3 +188,38 @@ def count_job_states(connection: Connection, worker: str | None) -> dict[str, in
 def count_flow_states(connection: Connection) -> dict[str, int]:
     """State → number of flows."""
     return _count_states(connection.flows, {"state": {"$in": [state.value for state in FlowState]}})
+
+
+def count_updates(
+    connection: Connection, collection: str, states: Sequence[str], starts: Sequence[datetime]
+) -> list[dict[str, int]]:
+    """State → number of documents, for each interval; see the port."""
+    counts: list[dict[str, int]] = [{} for _ in starts]
+    if not states or not starts:
+        return counts
+    documents = {"jobs": connection.jobs, "flows": connection.flows}[collection]
+    former_spellings = (
+        [] if connection.usable else [old for old, ours in STATE_ALIASES.items() if ours in states]
+    )
+    branches = [
+        {"case": {"$gte": ["$updated_on", start]}, "then": position}
+        for position, start in reversed(list(enumerate(starts)))
+    ]
+    rows = documents.aggregate(
+        [
+            {"$match": {"state": {"$in": [*states, *former_spellings]}, "updated_on": {"$gte": starts[0]}}},
+            {
+                "$group": {
+                    "_id": {"state": "$state", "interval": {"$switch": {"branches": branches}}},
+                    "number": {"$sum": 1},
+                }
+            },
+        ]
+    )
+    for row in rows:
+        state, within = (
+            STATE_ALIASES.get(row["_id"]["state"], row["_id"]["state"]),
+            counts[row["_id"]["interval"]],
+        )
+        within[state] = within.get(state, 0) + row["number"]
+    return counts

@@ -14,7 +14,7 @@ from jobflow_remote.errors import RunnerActiveError, SessionLostError
 from jobflow_remote.model import lifecycle
 from jobflow_remote.model.clock import to_stored
 from jobflow_remote.model.records import Document, JobRecord, RunnerSession
-from jobflow_remote.model.states import JobState
+from jobflow_remote.model.states import STATE_ALIASES, JobState
 from jobflow_remote.queuedb.mongo import schema, units
 from jobflow_remote.queuedb.mongo.connection import Connection
 from jobflow_remote.queuedb.mongo.ledger import Ledger
@@ -266,10 +266,19 @@ def count_workload(
 ) -> dict[tuple[str, JobState], int]:
     """Number of jobs by worker and state."""
     wanted = sorted(_BUSY if states is None else states)
+    former = {} if connection.usable else STATE_ALIASES
     rows = connection.jobs.aggregate(
         [
-            {"$match": {"state": {"$in": [state.value for state in wanted]}}},
+            {
+                "$match": {
+                    "state": {"$in": [*map(str, wanted), *(old for old in former if former[old] in wanted)]}
+                }
+            },
             {"$group": {"_id": {"worker": "$worker", "state": "$state"}, "number": {"$sum": 1}}},
         ]
     )
-    return {(row["_id"]["worker"], JobState(row["_id"]["state"])): row["number"] for row in rows}
+    counts: dict[tuple[str, JobState], int] = {}
+    for row in rows:
+        key = (row["_id"]["worker"], JobState(row["_id"]["state"]))
+        counts[key] = counts.get(key, 0) + row["number"]
+    return counts

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -24,10 +25,14 @@ from jobflow_remote.queuedb.filters import (
     sort_key,
     wanted_fields,
 )
+from jobflow_remote.queuedb.filters.sql import to_milliseconds
 from jobflow_remote.queuedb.port import Sort
 from jobflow_remote.queuedb.sqlite.codec import decode, decode_body, join_inputs
 from jobflow_remote.queuedb.sqlite.rows import document_of_columns, from_column, only_columns
 from jobflow_remote.queuedb.sqlite.schema import FLOW_COLUMNS, FLOWS, JOBS
+
+_NEVER = 2**62
+"""A moment that does not come, in milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +246,27 @@ def count_job_states(connection: sqlite3.Connection, worker: str | None) -> dict
         (*states, *params),
     )
     return dict(rows.fetchall())
+
+
+def count_updates(
+    connection: sqlite3.Connection, collection: str, states: Sequence[str], starts: Sequence[datetime]
+) -> list[dict[str, int]]:
+    """State → number of documents, for each interval; see the port."""
+    table = {"jobs": "jobs", "flows": "flows"}[collection]
+    marks = [to_milliseconds(start) for start in starts]
+    intervals = list(zip(range(len(marks)), marks, [*marks[1:], _NEVER], strict=False))
+    # the loops are put in this order: each pair of state and interval is one stretch of the index
+    rows = connection.execute(
+        "SELECT json_extract(span.value, '$[0]'), wanted.value, count(*) "
+        f"FROM json_each(?) AS span CROSS JOIN json_each(?) AS wanted CROSS JOIN {table} "
+        f"WHERE {table}.state = wanted.value AND {table}.updated_on >= json_extract(span.value, '$[1]') "
+        f"AND {table}.updated_on < json_extract(span.value, '$[2]') GROUP BY 1, 2",
+        (json.dumps(intervals), json.dumps(list(states))),
+    )
+    counts: list[dict[str, int]] = [{} for _ in starts]
+    for position, state, number in rows:
+        counts[position][state] = number
+    return counts
 
 
 # -- flows ---------------------------------------------------------------------------------------------------

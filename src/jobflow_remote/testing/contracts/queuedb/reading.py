@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -216,6 +217,21 @@ class ReadingContract:
         assert populated.database.count_job_states() == {"READY": 3, "WAITING": 3, "TERMINATED": 1}
         assert populated.database.count_job_states(worker="another") == {"READY": 1}
         assert populated.database.count_flow_states() == {"RUNNING": 1, "READY": 2}
+
+    def test_updates_are_counted_by_interval(self, populated: Stage) -> None:
+        first, second = START, START.replace(minute=1)
+        third = START.replace(minute=2)
+
+        def jobs(*starts: datetime) -> list[dict[str, int]]:
+            return populated.database.count_updates("jobs", ["READY", "WAITING", "TERMINATED"], starts)
+
+        assert jobs(first, second, third) == [{"WAITING": 2}, {"READY": 2, "WAITING": 1}, {"TERMINATED": 1}]
+        assert jobs(second) == [{"READY": 2, "WAITING": 1, "TERMINATED": 1}]
+        assert jobs(first, third.replace(minute=3)) == [{"READY": 2, "WAITING": 3, "TERMINATED": 1}, {}]
+        assert jobs() == []
+        flows = populated.database.count_updates("flows", ["READY", "RUNNING"], [first, third])
+        assert flows == [{"READY": 1}, {"RUNNING": 1}]
+        assert populated.database.count_updates("flows", [], [first]) == [{}]
 
 
 class FlowReadingContract:
