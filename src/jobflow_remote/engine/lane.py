@@ -13,8 +13,9 @@ import logging
 import time
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 from jobflow_remote.engine.context import RunnerContext
 from jobflow_remote.engine.health import Health
@@ -25,12 +26,14 @@ from jobflow_remote.model import lifecycle
 from jobflow_remote.model.changes import ApplyResult, ChangeSet
 from jobflow_remote.model.clock import utcnow
 from jobflow_remote.model.decide.failure import decide_failure, failure_of
+from jobflow_remote.model.processes import Doing, LaneReport
 from jobflow_remote.model.records import JobRecord
 from jobflow_remote.model.retry import RetryPolicy
 
 logger = logging.getLogger(__name__)
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 60.0
+_LONGEST_LINE = 300
 
 
 @dataclass
@@ -57,6 +60,8 @@ class Lane:
     def __init__(self, step: Step, runner: RunnerContext, options: LaneOptions) -> None:
         self.step, self.runner, self.options = step, runner, options
         self.weather: Weather | None = None
+        self.report = LaneReport(step.name, step.worker, Doing.IDLE, utcnow())
+        """What it does, for people; replaced as a whole, so that any thread may read it."""
         self._health = Health(runner, worker=step.worker, step=step.name)
         self._woken = asyncio.Event()
         self._woken.set()
@@ -90,6 +95,7 @@ class Lane:
                 busy = await self.turn()
                 await self._clear_up()
                 if not busy:
+                    self._tell(Doing.IDLE)
                     await _wait(self._woken, await self._pause_seconds())
             except SessionLostError:
                 raise
@@ -105,6 +111,8 @@ class Lane:
             await self.runner.look_at_configuration()
             if self._stopping.is_set():
                 return False  # the worker is another one now; the jobs wait for its lanes
+        if self.weather is None:  # else this is only another try, and people see since when it waits
+            self._tell(Doing.WORKING, jobs=len(records))
         outcomes = await self._act(records)
         applied = await self.write(outcomes)
         return self.step.drains and (applied > 0 or not outcomes)
@@ -130,6 +138,7 @@ class Lane:
             _log(outcome, result)
         if refused:
             await self.step.undo(refused)
+        self._count(outcomes, results)
         self._wake_others(outcomes, results)
         await self.step.after([o for o, result in zip(outcomes, results, strict=True) if result.applied])
         return len(outcomes) - len(refused)
@@ -180,6 +189,7 @@ class Lane:
         if self._stopping.is_set():
             return
         if isinstance(error, QueueDatabaseAwayError):  # said once, for all lanes; the heartbeat tries again
+            self._tell(Doing.WAITING, why=error.message)
             away = self.runner.database.is_away
             await _wait(self._resumed, _LONGEST_PAUSE_SECONDS if away else _FIRST_PAUSE_SECONDS)
             return
@@ -194,9 +204,30 @@ class Lane:
             logger.warning("%s waits: %s", self.name, why, exc_info=None if expected else error)
         weather = self.weather
         weather.why = why
+        now = utcnow()
+        self._tell(Doing.WAITING, why=why, until=now + timedelta(seconds=weather.pause_seconds))
+        self.report = replace(self.report, last_error=_first_line(why), last_error_on=now)
         await self._health.is_down(why, next_try_seconds=weather.pause_seconds)
         await _wait(self._resumed, weather.pause_seconds)
         weather.pause_seconds = min(_LONGEST_PAUSE_SECONDS, weather.pause_seconds * 2)
+
+    def _tell(self, doing: Doing, **more: Any) -> None:
+        """Say what the lane does from now on."""
+        present = self.report
+        since = present.since if doing is present.doing else utcnow()
+        cleared: dict[str, Any] = {"jobs": 0, "until": None, "why": None}
+        if doing is not present.doing or more:
+            self.report = replace(present, doing=doing, since=since, **{**cleared, **more})
+
+    def _count(self, outcomes: Sequence[Outcome], results: Sequence[ApplyResult]) -> None:
+        """Note for people how many jobs went on, and what went wrong last."""
+        made = [outcome for outcome, result in zip(outcomes, results, strict=True) if result.applied]
+        done = sum(isinstance(outcome, Advance | Finish) for outcome in made)
+        self.report = replace(self.report, done=self.report.done + done)
+        for outcome in made:
+            if isinstance(outcome, Failed):
+                error = f"job {outcome.record.db_id}: {_first_line(describe_error(outcome.error))}"
+                self.report = replace(self.report, last_error=error, last_error_on=utcnow())
 
     async def _clear_up(self) -> None:
         if self.weather is not None:
@@ -208,6 +239,12 @@ class Lane:
 async def _wait(event: asyncio.Event, seconds: float) -> None:
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(event.wait(), seconds)
+
+
+def _first_line(text: str) -> str:
+    """What is told in a table: the message; of a traceback the line that says what was raised."""
+    lines = text.strip().splitlines() or [""]
+    return (lines[-1] if lines[0].startswith("Traceback ") else lines[0])[:_LONGEST_LINE]
 
 
 def describe_error(error: BaseException) -> str:

@@ -28,6 +28,7 @@ from jobflow_remote.engine.heartbeat import Heartbeat
 from jobflow_remote.engine.lanes import Lanes
 from jobflow_remote.engine.logs import set_level, start_logging
 from jobflow_remote.engine.orphans import find_unknown_workers, give_up_orphans
+from jobflow_remote.engine.reporter import Reporter
 from jobflow_remote.errors import (
     CapabilityMissingError,
     JobflowRemoteError,
@@ -35,6 +36,7 @@ from jobflow_remote.errors import (
     SessionLostError,
 )
 from jobflow_remote.model.lifecycle import ROLES, UNFINISHED
+from jobflow_remote.model.processes import process_name
 from jobflow_remote.model.records import CONFIGURATION_IN_USE
 from jobflow_remote.outputs.jobfiles import check_file_format
 from jobflow_remote.queuedb.port import WHOLE, Share
@@ -81,6 +83,8 @@ class Runner:
         self.follow_log_level = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._lanes = Lanes(self.context, roles=self.roles, share=share, start=self._start_task)
+        name = process_name(self.roles, all_roles=tuple(ROLES), part=share.part, parts=share.parts)
+        self._reporter = Reporter(name, self.roles, lambda: [lane.report for lane in self._lanes])
         self._heartbeat: Heartbeat | None = None
         self._desk: LoginDesk | None = None
         self._local_steps = {step for role in self.roles for step in ROLES[role]}
@@ -103,6 +107,7 @@ class Runner:
         loop.add_reader(bell.fileno(), self._on_bell, bell)
         heartbeat = self._heartbeat = self._start_heartbeat(loop)
         self._lanes.start()
+        heartbeat.report_now()
         self._start_task(self._watch_configuration(), "configuration")
         if "checkout" in self.roles:
             self._start_task(self._watch_database(), "database")
@@ -218,7 +223,9 @@ class Runner:
             daemon_dir=self.services.daemon_dir,
             every_seconds=options.heartbeat_seconds,
             lease_seconds=options.lease_seconds,
+            ping_seconds=options.delay_ping_db,
             parent=_daemon_pid(self.services.daemon_dir) if self.daemonized else None,
+            reporter=self._reporter,
             on_end=on_end,
         )
         heartbeat.start()
@@ -232,6 +239,8 @@ class Runner:
 
     def _on_bell(self, bell: wakeup.Bell) -> None:
         steps = bell.read()
+        if wakeup.REPORT in steps and self._heartbeat is not None:
+            self._heartbeat.report_now()
         for lane in self._lanes:
             if wakeup.EVERYBODY in steps or lane.step.name in steps:
                 lane.wake()

@@ -35,6 +35,7 @@ from jobflow_remote.outputs.jobstore import OutputStore
 from jobflow_remote.queuedb import open_queue_database
 from jobflow_remote.queuedb.port import BackupOptions, QueueDatabase
 from jobflow_remote.services.opened import Services
+from jobflow_remote.services.pings import add_ping, get_pings, remove_pings
 
 __all__ = ["JobController", "get_flow_leafs"]
 
@@ -583,6 +584,23 @@ class JobController(Actions, Upkeep):
     def clean_running_runner(self, break_lock: bool = False) -> None:
         """Forget the runner that is registered (an administrator's act)."""
         self.queue.clear_session()
+
+    def ping_running_runner(self, data: Mapping[str, Any] | None = None) -> tuple[bool, list[dict[str, Any]]]:
+        """Remember that a runner was at work (``data``: which one), for people.
+
+        Returns whether a runner is registered, and the pings that were remembered before. It prolongs no lease: that is
+        the heartbeat's business.
+        """
+        known = add_ping(self.queue, data or {})
+        return self.queue.get_session() is not None, known
+
+    def get_runner_pings(self) -> list[dict[str, Any]]:
+        """Which runners were at work and when, the oldest first; 50 at most."""
+        return get_pings(self.queue)
+
+    def clean_runner_pings(self) -> None:
+        """Forget which runners were at work."""
+        remove_pings(self.queue)
 
 
 def _opened(queue_store: Any) -> QueueDatabase:

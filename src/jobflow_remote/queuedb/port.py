@@ -174,6 +174,18 @@ class QueueDatabase(ABC):
     def clear_session(self) -> None:
         """Forget the session without asking (an administrator's act)."""
 
+    @abstractmethod
+    def report_process(self, token: str, name: str, report: Document) -> bool:
+        """Keep what a process of the session says of itself; it takes the place of what ``name`` said before.
+
+        One small write, whatever the number of jobs. ``name`` has letters, digits, ``_`` and ``-``. Returns False, and
+        keeps nothing, if ``token`` is not the current session.
+        """
+
+    @abstractmethod
+    def process_reports(self) -> dict[str, Document]:
+        """Name → what the processes of the present session said last; nothing is left of former sessions."""
+
     # -- the engine ------------------------------------------------------------------------------------------
 
     @abstractmethod

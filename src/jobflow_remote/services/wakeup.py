@@ -19,6 +19,8 @@ from pathlib import Path
 _LONGEST_PATH = 90
 """Paths of sockets may have 104 (macOS) to 108 (Linux) bytes."""
 EVERYBODY = "*"
+REPORT = "!report"
+"""Rung instead of the name of a step: say what you do (see :mod:`jobflow_remote.engine.reporter`)."""
 
 
 def bell_folder(daemon_dir: str | Path) -> Path:

@@ -25,7 +25,9 @@ def reset(connection: Connection) -> None:
     connection.announce("reset")
     connection.auxiliary.delete_many({"$nor": kept})
     connection.auxiliary.update_one(kept[0], {"$set": {"next_id": 1}, "$inc": {"changes": 1}})
-    connection.auxiliary.update_one(kept[1], {"$set": {"session": None, "running_runner": None}})
+    connection.auxiliary.update_one(
+        kept[1], {"$set": {"session": None, "running_runner": None, "processes": {}}}
+    )
 
 
 def delete_flows(connection: Connection, uuids: Sequence[str]) -> list[str]:

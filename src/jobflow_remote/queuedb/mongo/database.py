@@ -173,6 +173,14 @@ class MongoQueueDatabase(QueueDatabase):
         with self._writing() as connection:
             sessions.end_session(connection, None)
 
+    def report_process(self, token: str, name: str, report: Document) -> bool:
+        with self._writing() as connection:
+            return sessions.report_process(connection, token, name, report)
+
+    def process_reports(self) -> dict[str, Document]:
+        with self._reading() as connection:
+            return sessions.read_reports(connection)
+
     # -- the engine ------------------------------------------------------------------------------------------
 
     def claim(self, token: str, *, worker: str, limit: int, share: Share = WHOLE) -> list[JobRecord]:

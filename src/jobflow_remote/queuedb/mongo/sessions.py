@@ -101,7 +101,7 @@ def open_session(
     stored = {name: getattr(session, name) for name in RunnerSession.__dataclass_fields__}
     connection.announce("session")
     done = connection.auxiliary.update_one(
-        {**_RUNNER, **free}, {"$set": {"session": stored, "running_runner": _shown(session)}}
+        {**_RUNNER, **free}, {"$set": {"session": stored, "running_runner": _shown(session), "processes": {}}}
     )
     if not done.matched_count:
         check_no_runner(connection, hint="stop it with `jf runner stop`, or wait until its lease has ended")
@@ -164,7 +164,24 @@ def end_session(connection: Connection, token: str | None) -> None:
     """End the session (of ``token``, if given)."""
     which = {**_RUNNER, "session.token": token} if token is not None else _RUNNER
     connection.announce("session")
-    connection.auxiliary.update_one(which, {"$set": {"session": None, "running_runner": None}})
+    connection.auxiliary.update_one(
+        which, {"$set": {"session": None, "running_runner": None, "processes": {}}}
+    )
+
+
+def report_process(connection: Connection, token: str, name: str, report: Document) -> bool:
+    """Keep what a process says of itself, beside the session."""
+    connection.announce("report")
+    done = connection.auxiliary.update_one(
+        {**_RUNNER, "session.token": token}, {"$set": {f"processes.{name}": report}}
+    )
+    return bool(done.matched_count)
+
+
+def read_reports(connection: Connection) -> dict[str, Document]:
+    """Name → what the processes of the present session said last."""
+    found = connection.auxiliary.find_one(_RUNNER, {"processes": 1}) or {}
+    return dict(sorted((found.get("processes") or {}).items()))
 
 
 def request_stop(connection: Connection, how: str) -> bool:

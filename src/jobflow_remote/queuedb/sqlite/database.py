@@ -151,7 +151,7 @@ class SQLiteQueueDatabase(QueueDatabase):
 
     def close_session(self, token: str) -> None:
         with self._writing() as connection:
-            connection.execute("DELETE FROM session WHERE token = ?", (token,))
+            sessions.end_session(connection, token)
 
     def get_session(self) -> RunnerSession | None:
         with self._reading() as connection:
@@ -163,7 +163,15 @@ class SQLiteQueueDatabase(QueueDatabase):
 
     def clear_session(self) -> None:
         with self._writing() as connection:
-            connection.execute("DELETE FROM session")
+            sessions.end_session(connection, None)
+
+    def report_process(self, token: str, name: str, report: Document) -> bool:
+        with self._writing() as connection:
+            return sessions.report_process(connection, token, name, report)
+
+    def process_reports(self) -> dict[str, Document]:
+        with self._reading() as connection:
+            return sessions.read_reports(connection)
 
     # -- the engine ------------------------------------------------------------------------------------------
 

@@ -18,6 +18,9 @@ from jobflow_remote.queuedb.port import Share
 from jobflow_remote.queuedb.sqlite.codec import decode, encode, from_milliseconds
 from jobflow_remote.queuedb.sqlite.ledger import Ledger
 
+REPORT_PREFIX = "runner_process/"
+REPORTS = "key >= 'runner_process/' AND key < 'runner_process0'"
+"""Condition on auxiliary documents: what processes say of themselves. ``0`` follows ``/``."""
 _ORDER = "ORDER BY priority DESC, created_on, db_number LIMIT ?"
 
 
@@ -83,6 +86,7 @@ def open_session(
         check_no_runner(
             connection, now, hint="stop it with `jf runner stop`, or wait until its lease has ended"
         )
+    end_session(connection, None)
     token = uuid4().hex
     expires_on = to_stored(now + timedelta(seconds=lease_seconds))
     moment = to_milliseconds(now)
@@ -113,6 +117,28 @@ def renew_session(
     session = read_session(connection)
     assert session is not None
     return session
+
+
+def end_session(connection: sqlite3.Connection, token: str | None) -> None:
+    """End the session (of ``token``, if given)."""
+    if token in (None, current_token(connection)):
+        connection.execute("DELETE FROM session")
+        connection.execute(f"DELETE FROM auxiliary WHERE {REPORTS}")
+
+
+def report_process(connection: sqlite3.Connection, token: str, name: str, report: Document) -> bool:
+    """Keep what a process says of itself."""
+    if token != current_token(connection):
+        return False
+    row = (REPORT_PREFIX + name, encode(report))
+    connection.execute("INSERT OR REPLACE INTO auxiliary VALUES (?, ?)", row)
+    return True
+
+
+def read_reports(connection: sqlite3.Connection) -> dict[str, Document]:
+    """Name → what the processes of the present session said last."""
+    rows = connection.execute(f"SELECT key, value FROM auxiliary WHERE {REPORTS} ORDER BY key")
+    return {key.removeprefix(REPORT_PREFIX): decode(value) for key, value in rows}
 
 
 # -- the jobs of a session -----------------------------------------------------------------------------------

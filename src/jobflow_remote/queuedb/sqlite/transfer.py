@@ -24,6 +24,7 @@ from jobflow_remote.queuedb.sqlite.hostpin import KEY as HOST_KEY
 from jobflow_remote.queuedb.sqlite.reading import FLOW_TABLE, JOB_TABLE
 from jobflow_remote.queuedb.sqlite.rows import COLUMN_NAMES, flow_column, job_columns, share_hash
 from jobflow_remote.queuedb.sqlite.schema import FLOW_COLUMNS
+from jobflow_remote.queuedb.sqlite.sessions import REPORTS
 
 _PAGE = 50
 """Documents that are read at a time; their inputs may be large."""
@@ -77,7 +78,7 @@ def _read_batches(connection: sqlite3.Connection, where: str, after: Any) -> lis
 def _read_auxiliary(connection: sqlite3.Connection, where: str, after: Any) -> list[Document]:
     rows = _rows(
         connection,
-        f"SELECT key, value FROM auxiliary WHERE {where} AND key <> '{HOST_KEY}' ORDER BY key",
+        f"SELECT key, value FROM auxiliary WHERE {where} AND key <> '{HOST_KEY}' AND NOT ({REPORTS}) ORDER BY key",
         after,
     )
     return [{"key": key, "value": decode(value)} for key, value in rows]

@@ -93,6 +93,38 @@ class SessionContract:
         with pytest.raises(SessionLostError):
             stage.claim()
 
+    def test_processes_say_what_they_do(self, stage: Stage) -> None:
+        assert stage.database.process_reports() == {}
+        assert stage.database.report_process("nobody", "all", {}) is False
+        stage.open()
+        report = {
+            "pid": 4711,
+            "started_on": START,
+            "lanes": [{"step": "upload", "why": None, "worker": "a.b/c"}],
+        }
+        assert stage.database.report_process(stage.token, "transfer-0", {"pid": 1}) is True
+        assert stage.database.report_process(stage.token, "transfer-0", report) is True
+        assert stage.database.report_process(stage.token, "checkout", {}) is True
+        assert stage.database.process_reports() == {"checkout": {}, "transfer-0": report}
+        assert "4711" not in str(list(stage.database.dump("jf_auxiliary"))), "it is no part of what is moved"
+
+    def test_nothing_is_left_of_the_processes_of_former_sessions(self, stage: Stage) -> None:
+        for end in ("override", "close", "clear"):
+            stage.open(override=True)
+            assert stage.database.process_reports() == {}, end
+            former = stage.token
+            assert stage.database.report_process(former, "all", {"pid": 1}) is True
+            if end == "override":
+                stage.open(override=True)
+            elif end == "close":
+                stage.database.close_session("another token")
+                assert stage.database.process_reports() == {"all": {"pid": 1}}
+                stage.database.close_session(former)
+            else:
+                stage.database.clear_session()
+            assert stage.database.process_reports() == {}, end
+            assert stage.database.report_process(former, "all", {"pid": 1}) is False
+
     def test_a_new_session_takes_the_jobs_in_hand(self, stage: Stage) -> None:
         flow = stage.open().insert({"held": [], "failed": [], "ready": []})
         stage.claim(limit=2)
