@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
+
 from jobflow_remote.engine.databasewatch import DatabaseWatch
 from jobflow_remote.errors import JobflowRemoteError
 from jobflow_remote.model.clock import utcnow
