@@ -176,7 +176,7 @@ def _print_session(session: RunnerSession | None, *, live: bool, verbosity: int)
     silent = "" if live else " (it does not answer any more)"
     print_message(f"Data about running runner in the DB{silent}:", style="")
     for key, value in sorted(_session_values(session).items()):
-        if value is not None and (verbosity or key not in ("pid", "runner_options")):
+        if value is not None and (verbosity or key != "pid"):
             print_message(f"{key} = {format_value(value)}", style="")
 
 
