@@ -83,6 +83,47 @@ def render_lifecycle_table() -> str:
     return f"{render_table(('event', 'from', 'to', 'who', 'meaning'), rows)}\n\n{legend}"
 
 
+MEANINGS = {
+    JobState.WAITING: "a parent has not been completed yet",
+    JobState.READY: "can run: the runner has not taken it yet, or its worker is full or down",
+    JobState.CHECKED_OUT: "the runner has it in hand",
+    JobState.UPLOADED: "its inputs are on the worker",
+    JobState.SUBMITTED: "in the queue of the scheduler",
+    JobState.RUNNING: "running",
+    JobState.TERMINATED: "it has left the scheduler; nothing is said about success",
+    JobState.DOWNLOADED: "its results are here",
+    JobState.REMOTE_ERROR: "something around it did not work: upload, scheduler, a killed process, a missing result",
+    JobState.COMPLETED: "done, and its output is stored",
+    JobState.FAILED: "its function raised an error",
+    JobState.PAUSED: "somebody holds it back",
+    JobState.STOPPED: "a job of the flow asked that what follows is not run",
+    JobState.USER_STOPPED: "somebody stopped it",
+    JobState.BATCH_SUBMITTED: "handed to a batch worker, whose pilots take it in turn",
+    JobState.BATCH_RUNNING: "running in a pilot",
+}
+"""What a person reads into a state."""
+
+
+def render_states() -> str:
+    """Each state with what it means and what people can do in it."""
+    rows = []
+    for state in JobState:
+        can = {
+            row.event: row for row in TABLE if row.actor is Actor.PERSON and state in row.sources | row.forced
+        }
+        names = [
+            f"`{name}`" + ("" if state in row.sources else " (forced)")
+            for name, row in can.items()
+            if name in PEOPLE
+        ]
+        rows.append((f"`{state.value}`", state.short_value, MEANINGS[state], ", ".join(names)))
+    return render_table(("state", "short", "means", "you can"), rows)
+
+
+PEOPLE = ("retry", "rerun", "pause", "play", "stop")
+"""Commands of `jf job`, by their events."""
+
+
 def render_roles() -> str:
     """Which process of the runner does what."""
     rows = [
@@ -269,6 +310,7 @@ def _render_command(words: str, command: Any) -> str:
 
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "lifecycle.md": {
+        "states": render_states,
         "table": render_lifecycle_table,
         "roles": render_roles,
         "runner diagram": render_runner_diagram,

@@ -6,14 +6,19 @@ import ast
 import importlib
 import importlib.util
 import re
+import shlex
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+import typer
 from pydantic import BaseModel
 
 from jobflow_remote import layout
+from jobflow_remote.cli.execution import app as execution
+from jobflow_remote.cli.jf import app
 from jobflow_remote.config.project import ExecutionConfig, Project, QueueConfig
 from jobflow_remote.config.runner_options import RunnerOptions
 from jobflow_remote.config.settings import JobflowRemoteSettings, setting_names
@@ -29,6 +34,8 @@ from jobflow_remote.model.states import JobState
 from jobflow_remote.queuedb.sqlite.schema import COMPOSED, FLOW_COLUMNS
 
 ROOT = Path(__file__).parents[2]
+TO_COME: set[str] = set()
+"""Last words of commands and options that pages speak of and that are still being written."""
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "changelog.d").glob("*.md")])
 MODELS: list[type[BaseModel]] = [
@@ -172,13 +179,74 @@ def test_the_readme_shows_how_to_submit() -> None:
     assert any("submit_flow(" in block for block in blocks)
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
-def test_commands_in_examples_exist(generate: ModuleType, page: Path) -> None:
-    known = [words for words, _ in generate.list_commands()]
+def commands_on(page: Path) -> list[str]:
+    """Every ``jf …`` that the text of a page mentions or its examples type."""
+    text = page.read_text(encoding="utf-8")
+    blocks = "\n".join(
+        body for language, body in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+        if language in ("", "sh", "bash")
+    )  # fmt: skip
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    typed = re.findall(r"(?:^|  )(jf [^\n]*?)(?:  |$)", blocks, re.MULTILINE)
+    return [*typed, *(" ".join(each.split()) for each in re.findall(r"`(jf [^`]+)`", prose))]
+
+
+def explain_wrong(words: list[str], root: Any, commands: dict[str, Any]) -> str | None:
+    """What is wrong with a command that a page shows; None if there is such a command with these options."""
+    path, rest = "jf", words[1:]
+    own = {"-h", "--help", *(name for parameter in root.params for name in parameter.opts)}
+    while rest and rest[0] in own:
+        rest = rest[2 if rest[0] == "-p" else 1 :]
+    groups = {name.rpartition(" ")[0] for name in commands}
+    while rest and f"{path} {rest[0]}" in {*commands, *groups}:
+        path, rest = f"{path} {rest[0]}", rest[1:]
+    if path in groups:
+        return f"there is no {' '.join(words)}" if rest and re.fullmatch(r"[a-z-]+", rest[0]) else None
+    known = {
+        "-h",
+        "--help",
+        *(name for each in commands[path].params for name in (*each.opts, *each.secondary_opts)),
+    }
+    wrong = [
+        word for word in rest if re.match(r"--?[a-z]", word) and word not in known and set(word) != {*"-v"}
+    ]
+    return f"{path} has no {wrong[0]}" if wrong else None
+
+
+def all_commands(generate: ModuleType) -> dict[str, Any]:
+    hidden = typer.main.get_command(execution)
+    return {
+        **dict(generate.list_commands()),
+        "jf execution run": getattr(hidden, "commands", {}).get("run", hidden),
+    }
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        page
+        for page in PAGES
+        if page.name != "commands.md" and page.parent.name not in ("changelog.d", "decisions")
+    ],
+    ids=lambda page: page.name,
+)
+def test_commands_on_the_pages_exist(generate: ModuleType, page: Path) -> None:
+    commands, root = all_commands(generate), typer.main.get_command(app)
+    wrong = [explain_wrong(shlex.split(line, comments=True), root, commands) for line in commands_on(page)]
+    assert [each for each in wrong if each is not None and each.split()[-1] not in TO_COME] == []
+
+
+def test_wrong_commands_are_noticed(generate: ModuleType) -> None:
+    commands, root = all_commands(generate), typer.main.get_command(app)
+    for right in ("jf -p x job list -n 'a b'", "jf runner start --single", "jf -fe job", "jf --tree"):
+        assert explain_wrong(shlex.split(right), root, commands) is None
+    for wrong in ("jf job lst", "jf runner start --sinlge", "jf jbo list", "jf job files lsl"):
+        assert explain_wrong(wrong.split(), root, commands) is not None
+
+
+def test_targets_in_examples_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", read("Makefile"), re.MULTILINE))
-    shown = "\n".join(code_blocks(page))
-    for words in re.findall(r"(?:^|  )(jf [a-z][^\n]*?)(?:  |$)", shown, re.MULTILINE):
-        assert any(words == name or words.startswith(f"{name} ") for name in known), words
+    shown = "\n".join(body for name in ("README.md", "CONTRIBUTING.md") for body in code_blocks(ROOT / name))
     used = set(re.findall(r"^make ([a-z-]+)", shown, re.MULTILINE))
     assert used
     assert used <= targets
