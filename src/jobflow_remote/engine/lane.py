@@ -106,6 +106,7 @@ class Lane:
         """One batch. Returns whether there may be more to do right away."""
         records = await self.step.take()
         if not records:
+            self.step.expect_retries()
             return False
         if self.step.renders:
             await self.runner.look_at_configuration()
@@ -115,7 +116,16 @@ class Lane:
             self._tell(Doing.WORKING, jobs=len(records))
         outcomes = await self._act(records)
         applied = await self.write(outcomes)
-        return self.step.drains and (applied > 0 or not outcomes)
+        return (
+            self.step.drains
+            and (applied > 0 or not outcomes)
+            and self._may_be_more(records, outcomes, applied)
+        )
+
+    def _may_be_more(self, records: Sequence[JobRecord], outcomes: Sequence[Outcome], applied: int) -> bool:
+        """Whether to look again unasked: whoever brings jobs to this step wakes the lane."""
+        all_went_well = applied == len(records) and not any(isinstance(each, Failed) for each in outcomes)
+        return len(records) >= self.step.batch or (bool(outcomes) and not all_went_well)
 
     async def _act(self, records: list[JobRecord]) -> list[Outcome]:
         try:
@@ -138,6 +148,8 @@ class Lane:
             _log(outcome, result)
         if refused:
             await self.step.undo(refused)
+        if any(isinstance(outcome, Failed) for outcome in outcomes):
+            self.step.expect_retries()
         self._count(outcomes, results)
         self._wake_others(outcomes, results)
         await self.step.after([o for o, result in zip(outcomes, results, strict=True) if result.applied])
@@ -165,9 +177,16 @@ class Lane:
                 steps.update(lifecycle.next_steps(outcome.to))
             if result.ready:
                 steps.add("checkout")
-        steps |= self.step.makes_room_for
+        if any(result.applied and self._left(o) for o, result in zip(outcomes, results, strict=True)):
+            steps |= self.step.makes_room_for
         for step in steps - ({self.step.name} if self.step.drains else set()):
             self.runner.wake(step, self.step.worker if step != "checkout" else None)
+
+    def _left(self, outcome: Outcome) -> bool:
+        """Whether the job does not wait for this step any more, or not in the same way."""
+        if isinstance(outcome, Advance):
+            return outcome.to not in lifecycle.STEPS[self.step.name]
+        return not isinstance(outcome, Noted)
 
     async def _pause_seconds(self) -> float:
         pause = self.options.fallback_seconds

@@ -10,6 +10,7 @@ from typing import ClassVar
 from jobflow_remote.engine.context import WorkerContext
 from jobflow_remote.engine.outcome import Outcome
 from jobflow_remote.model import lifecycle
+from jobflow_remote.model.clock import utcnow
 from jobflow_remote.model.records import JobRecord
 from jobflow_remote.queuedb.port import WHOLE, Share
 
@@ -34,6 +35,8 @@ class Step(ABC):
         self.context, self.share = context, share
         self.runner = context.runner
         self.queue = context.runner.services.queue
+        self._retry: datetime | None = None
+        self._retry_is_known = False
 
     @property
     def worker(self) -> str:
@@ -52,10 +55,22 @@ class Step(ABC):
         )
 
     async def next_retry(self) -> datetime | None:
-        """When the first of the jobs that wait for their next try is due."""
-        return await self.runner.in_queue_thread(
-            self.queue.next_retry, self.runner.token, states=lifecycle.STEPS[self.name], worker=self.worker
-        )
+        """When the first of the jobs that wait for their next try is due; asked of the database when it may be new."""
+        if self._retry is not None and self._retry <= utcnow():
+            self._retry_is_known = False
+        if not self._retry_is_known or self.context.config.delay_download:
+            self._retry = await self.runner.in_queue_thread(
+                self.queue.next_retry,
+                self.runner.token,
+                states=lifecycle.STEPS[self.name],
+                worker=self.worker,
+            )
+            self._retry_is_known = True
+        return self._retry
+
+    def expect_retries(self) -> None:
+        """Jobs may have come to wait for their next try: this step failed, or there is nothing else to do."""
+        self._retry_is_known = False
 
     @abstractmethod
     async def run(self, records: list[JobRecord]) -> list[Outcome]:

@@ -224,9 +224,7 @@ class _Intent:
         stamp = self.stamp()
         while missing:
             connection.announce("hold")
-            among = {"uuid": {"$in": missing}}
-            connection.flows.update_many({**among, schema.TXN: None}, {"$set": {schema.TXN: stamp}})
-            found = list(connection.flows.find(among, schema.FLOW_SUMMARY))
+            found = self._mark(missing, stamp)
             others = []
             for flow in found:
                 holder = (flow.get("derived") or {}).get("txn") or {}
@@ -242,6 +240,18 @@ class _Intent:
                 pause = min(pause * 1.5, 0.03)
         self.held |= wanted
         self._began = time.monotonic()
+
+    def _mark(self, uuids: Sequence[str], stamp: Document) -> list[Document]:
+        """Hold those that nobody holds; all of them, as they are then."""
+        flows, mark = self._connection.flows, {"$set": {schema.TXN: stamp}}
+        if len(uuids) == 1:  # what a runner does most of the time, by one operation
+            free = {"uuid": uuids[0], schema.TXN: None}
+            marked = flows.find_one_and_update(free, mark, schema.FLOW_SUMMARY, return_document=True)
+            if marked is not None:
+                return [marked]
+        else:
+            flows.update_many({"uuid": {"$in": uuids}, schema.TXN: None}, mark)
+        return list(flows.find({"uuid": {"$in": uuids}}, schema.FLOW_SUMMARY))
 
     def stamp(self) -> Document:
         """Who holds."""
