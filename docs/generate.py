@@ -6,11 +6,8 @@ A page keeps its own text; between ``<!-- generated: name -->`` and ``<!-- end: 
 
 from __future__ import annotations
 
-import ast
 import inspect
-import re
 import sys
-import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +17,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from jobflow_remote.cli.jf import app
+from jobflow_remote.config.explained import read_attribute_docs, to_one_paragraph
 from jobflow_remote.config.project import ExecutionConfig, Project, QueueConfig
 from jobflow_remote.config.runner_options import RunnerOptions
 from jobflow_remote.config.settings import ENV_PREFIX, JobflowRemoteSettings, setting_names
@@ -42,12 +40,6 @@ def render_table(head: Row, rows: Iterable[Row]) -> str:
     """A Markdown table."""
     lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-
-
-def to_markdown(text: str) -> str:
-    """A docstring as one paragraph of Markdown."""
-    text = re.sub(r":[a-z]+:`~?([^`<]+)`", r"`\1`", text)
-    return " ".join(text.replace("``", "`").split())
 
 
 # -- the lifecycle -----------------------------------------------------------------------------------------------
@@ -189,25 +181,6 @@ def render_people_diagram() -> str:
 # -- the configuration -------------------------------------------------------------------------------------------
 
 
-def read_attribute_docs(cls: type) -> dict[str, str]:
-    """Name → the text below an attribute, for a class and those it inherits from."""
-    docs: dict[str, str] = {}
-    for each in reversed(cls.__mro__):
-        if not each.__module__.startswith("jobflow_remote"):
-            continue
-        (node,) = ast.parse(textwrap.dedent(inspect.getsource(each))).body
-        assert isinstance(node, ast.ClassDef)
-        for statement, following in zip(node.body, node.body[1:], strict=False):
-            if (
-                isinstance(statement, ast.AnnAssign)
-                and isinstance(statement.target, ast.Name)
-                and isinstance(following, ast.Expr)
-                and isinstance(following.value, ast.Constant)
-            ):
-                docs[statement.target.id] = to_markdown(str(following.value.value))
-    return docs
-
-
 def _default(model: type[BaseModel], name: str) -> str:
     field = model.model_fields[name]
     if field.is_required():
@@ -296,10 +269,11 @@ def _render_command(words: str, command: Any) -> str:
     options = [each for each in parameters if each.param_type_name == "option"]
     usage = " ".join([words, *(each.metavar or str(each.name).upper() for each in arguments)])
     text = inspect.cleandoc(command.help or "").partition("\f")[0].split("\n\n")[0]
-    parts = [f"### {words}", f"`{usage}`", to_markdown(text)]
+    parts = [f"### {words}", f"`{usage}`", to_one_paragraph(text)]
     if options:
         rows = [
-            (", ".join(f"`{name}`" for name in each.opts), to_markdown(each.help or "")) for each in options
+            (", ".join(f"`{name}`" for name in each.opts), to_one_paragraph(each.help or ""))
+            for each in options
         ]
         parts.append(render_table(("option", "meaning"), rows))
     return "\n\n".join(parts)

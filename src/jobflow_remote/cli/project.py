@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jobflow_remote.cli import projectedit, projectinit
 from jobflow_remote.cli import types as t
 from jobflow_remote.cli.invocation import current
 from jobflow_remote.cli.jfr_typer import JFRTyper, TreeOption
@@ -119,7 +120,10 @@ def generate(
         FileFormat, typer.Option("--format", "-f", help="Format of the file.")
     ] = FileFormat.YAML,
     full: Annotated[
-        bool, typer.Option("--full", help="With an example of every part, to be edited.", show_default=False)
+        bool,
+        typer.Option(
+            "--full", help="With every key, in YAML explained, and examples to be edited.", show_default=False
+        ),
     ] = False,
 ) -> None:
     """Make a project, and its folders.
@@ -136,7 +140,7 @@ def generate(
         project = generate_dummy_project(name, full=full)
     except ValidationError as exc:
         raise ConfigError(str(exc.errors()[0]["msg"]).removeprefix("Value error, ")) from None
-    manager.create_project(project, ext=file_format.value)
+    manager.create_project(project, ext=file_format.value, explained=full)
     path = manager.get_project_data(name).filepath
     print_message(f"The project {name} is described in {path}")
     print_note(f"`jf -p {name} project check` tells whether it works")
@@ -154,7 +158,7 @@ def remove(
     manager = _manager()
     data = manager.get_project_data(name)
     project = data.project
-    _refuse_while_running(project)
+    refuse_while_running(project)
     what = f"the file {data.filepath}"
     if not keep_folders and os.path.isdir(project.base_dir):
         what += f" and the folder {project.base_dir} with all it contains"
@@ -164,7 +168,8 @@ def remove(
     print_message(f"The project {name} was removed")
 
 
-def _refuse_while_running(project: Project) -> None:
+def refuse_while_running(project: Project) -> None:
+    """Refuse what a runner that works on the project would not survive."""
     from jobflow_remote.control.admin import check_runner_stopped
     from jobflow_remote.queuedb import open_queue_database
 
@@ -249,11 +254,17 @@ def _warn_of_variables() -> None:
 
 
 @app.command("check-conflicts")
-def check_conflicts() -> None:
+def check_conflicts(as_json: t.AsJson = False) -> None:
     """Check that no two projects use the same folders, pilots' folders or queue database."""
     from jobflow_remote.config.helper import check_projects_conflicts
 
     projects = _manager().projects
+    if as_json:
+        found = check_projects_conflicts(projects)
+        print_json(
+            [{"kind": each.kind, "message": each.message, "projects": each.projects} for each in found]
+        )
+        raise typer.Exit(1 if found else 0)
     if len(projects) < 2:
         print_message("There are fewer than two projects: nothing to compare", style="gold1", to_stderr=True)
         return
@@ -336,3 +347,7 @@ def _print_table(title: str, fields: tuple[str, ...], rows: dict[str, dict[str, 
     out_console().print(table)
     if not fields and err_console().is_terminal:
         print_note("-v shows more")
+
+
+projectinit.register(app)
+app.add_typer(projectedit.app)

@@ -15,6 +15,7 @@ from jobflow_remote.cli.jfr_typer import JFRTyper
 from jobflow_remote.cli.output import confirm, err_console, print_message
 from jobflow_remote.cli.runnerinfo import find_manager
 from jobflow_remote.config.loglevel import LogLevel
+from jobflow_remote.errors import ConfigError
 from jobflow_remote.model.clock import utcnow
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def start(
     ] = False,
 ) -> None:
     """Start the runner as a daemon."""
-    current().project()  # here the file has to be valid
+    _warn_of_conflicts(current().project().name)  # here the file has to be valid
     manager = find_manager()
     with nullcontext() if interactive else _busy("Starting the runner…"):
         manager.start(
@@ -107,6 +108,21 @@ def start(
             takeover=takeover,
         )
         manager.wait_start()
+
+
+def _warn_of_conflicts(name: str) -> None:
+    """Say what the project shares with others, and only one can have."""
+    from jobflow_remote.config.helper import check_projects_conflicts
+    from jobflow_remote.config.manager import ConfigManager
+
+    try:
+        issues = check_projects_conflicts(ConfigManager().projects)
+    except ConfigError as error:  # of other projects, which are in nobody's way
+        print_message(error.message, style="gold1", to_stderr=True)
+        return
+    for issue in issues:
+        if name in issue.projects:
+            print_message(issue.message, style="gold1", to_stderr=True)
 
 
 @app.command("stop")

@@ -9,10 +9,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jobflow_remote.config.explained import explain
+from jobflow_remote.config.inuse import forget_in_use
 from jobflow_remote.config.nearest import did_you_mean
 from jobflow_remote.config.problems import parse_project
 from jobflow_remote.config.project import ExecutionConfig, Project
-from jobflow_remote.config.projectfile import FORMATS, Document, read_document, without_none, write_document
+from jobflow_remote.config.projectfile import (
+    FORMATS,
+    Document,
+    back_up,
+    read_document,
+    without_none,
+    write_document,
+)
 from jobflow_remote.config.projectnames import list_project_files, read_project_name
 from jobflow_remote.config.settings import get_settings
 from jobflow_remote.config.workers import LocalWorker, RemoteWorker, SeparatedTransferWorker
@@ -209,19 +218,24 @@ class ConfigManager:
 
     # -- writing ---------------------------------------------------------------------------------------------
 
-    def dump_project(self, project_data: ProjectData) -> None:
-        """Write a project to its file. One that exists keeps its comments and gets no defaults."""
+    def dump_project(self, project_data: ProjectData, *, explained: bool = False) -> None:
+        """Write a project to its file. One that exists keeps its comments and gets no defaults.
+
+        ``explained``: a new one in YAML says what each key is for.
+        """
         update = project_data.filepath.exists()
         data = project_data.project.model_dump(
             mode="json",
             exclude_none=self.exclude_none or project_data.ext == "toml",
             exclude_unset=self.exclude_unset or update,
         )
-        write_document(project_data.filepath, without_none(data) if project_data.ext == "toml" else data)
+        comments = explain(data) if explained else None
+        data = without_none(data) if project_data.ext == "toml" else data
+        write_document(project_data.filepath, data, comments=comments)
         self._remember(project_data)
 
-    def create_project(self, project: Project, ext: str = "yaml") -> None:
-        """Write a new project and make its folders.
+    def create_project(self, project: Project, ext: str = "yaml", *, explained: bool = False) -> None:
+        """Write a new project and make its folders; ``explained``: in YAML it says what each key is for.
 
         Raises
         ------
@@ -235,7 +249,7 @@ class ConfigManager:
             raise ConfigError(f"a project {project.name!r} exists already in {self.projects_folder}")
         if path.exists():
             raise ConfigError(f"the file {path} exists already")
-        self.dump_project(ProjectData(path, project, ext))
+        self.dump_project(ProjectData(path, project, ext), explained=explained)
         for folder in (project.base_dir, project.tmp_dir, project.log_dir):
             os.makedirs(folder, exist_ok=True)
 
@@ -256,6 +270,7 @@ class ConfigManager:
             self._refuse_to_remove(base_dir, data.filepath)
             shutil.rmtree(base_dir, ignore_errors=True)
         data.filepath.unlink()
+        forget_in_use(project_name)
         self._read.pop(project_name, None)
         if self._all is not None:
             self._all.pop(project_name, None)
@@ -290,12 +305,7 @@ class ConfigManager:
 
     def backup_project(self, project_name: str | None = None) -> Path:
         """Copy the file of a project to ``<file>.bak.<N>`` beside it; returns the copy."""
-        path = self.get_project_data(project_name).filepath
-        number = 1
-        while (backup := Path(f"{path}.bak.{number}")).exists():
-            number += 1
-        shutil.copy2(path, backup)
-        return backup
+        return back_up(self.get_project_data(project_name).filepath)
 
     def _remember(self, data: ProjectData) -> None:
         self._read[data.project.name] = data

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import textwrap
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,14 +66,30 @@ def read_document(path: str | os.PathLike[str], *, kind: str = "project") -> Doc
     return Document(path=name, data=data, find_line=find_line)
 
 
-def write_document(path: str | os.PathLike[str], data: Mapping[str, Any]) -> None:
+def write_document(
+    path: str | os.PathLike[str],
+    data: Mapping[str, Any],
+    *,
+    comments: Mapping[tuple[str, ...], str] | None = None,
+) -> None:
     """Write a file, readable by its owner only, at one stroke.
 
-    Of a YAML or TOML file that exists, what did not change stays as it is written, with its comments.
+    Of a YAML or TOML file that exists, what did not change stays as it is written, with its comments. A new one in
+    YAML gets ``comments``, by the place of the key that they stand before; the one at ``()`` begins the file.
     """
     name = os.fspath(path)
-    text = {"json": _render_json, "yaml": _render_yaml, "toml": _render_toml}[_format_of(name)](name, data)
-    target = os.path.realpath(name)
+    if comments and _format_of(name) == "yaml" and not os.path.exists(name):
+        text = _render_commented_yaml(data, comments)
+    else:
+        text = {"json": _render_json, "yaml": _render_yaml, "toml": _render_toml}[_format_of(name)](
+            name, data
+        )
+    write_private(name, text)
+
+
+def write_private(path: str | os.PathLike[str], text: str) -> None:
+    """Write a text, readable by its owner only, at one stroke."""
+    target = os.path.realpath(path)
     os.makedirs(os.path.dirname(target), exist_ok=True)
     draft = f"{target}.{os.getpid()}.tmp"
     with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
@@ -81,6 +98,15 @@ def write_document(path: str | os.PathLike[str], data: Mapping[str, Any]) -> Non
         file.flush()
         os.fsync(file.fileno())
     os.replace(draft, target)
+
+
+def back_up(path: str | os.PathLike[str]) -> Path:
+    """Copy a file to ``<file>.bak.<N>`` beside it, readable by its owner only; returns the copy."""
+    number = 1
+    while (backup := Path(f"{os.fspath(path)}.bak.{number}")).exists():
+        number += 1
+    write_private(backup, Path(path).read_text(encoding="utf-8"))
+    return backup
 
 
 def without_none(value: Any) -> Any:
@@ -224,6 +250,34 @@ def _render_yaml(name: str, data: Mapping[str, Any]) -> str:
     stream = StringIO()
     yaml.dump(tree, stream)
     return stream.getvalue()
+
+
+def _render_commented_yaml(data: Mapping[str, Any], comments: Mapping[tuple[str, ...], str]) -> str:
+    from io import StringIO
+
+    from ruamel.yaml import YAML
+    from ruamel.yaml.comments import CommentedMap
+    from ruamel.yaml.scalarstring import walk_tree
+
+    def build(value: Any, place: tuple[str, ...]) -> Any:
+        if not isinstance(value, Mapping) or not value:
+            return value
+        tree = CommentedMap()
+        for key, item in value.items():
+            tree[key] = build(item, (*place, str(key)))
+            if comment := comments.get((*place, str(key))):
+                wrapped = "\n".join(textwrap.wrap(comment, 100 - 2 * len(place)))
+                tree.yaml_set_comment_before_after_key(key, before=wrapped, indent=2 * len(place))
+        return tree
+
+    yaml = YAML(typ="rt")
+    yaml.width = 110
+    tree = build(_to_plain(data), ())
+    walk_tree(tree)
+    stream = StringIO()
+    yaml.dump(tree, stream)
+    head = "".join(f"# {line}\n" for line in comments.get((), "").splitlines())
+    return (head + "\n" if head else "") + stream.getvalue()
 
 
 def _render_toml(name: str, data: Mapping[str, Any]) -> str:
