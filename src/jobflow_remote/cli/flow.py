@@ -76,9 +76,18 @@ def info(
             show_default=False,
         ),
     ] = False,
+    with_report: Annotated[
+        bool,
+        typer.Option(
+            "--report", "-rep", help="Times, states and progress instead of the jobs.", show_default=False
+        ),
+    ] = False,
     as_json: t.AsJson = False,
 ) -> None:
     """Show a flow and its jobs."""
+    if with_report:
+        reporting.show_flow_report(flow_id, is_job=job, as_json=as_json)
+        return
     if output and verbosity:
         raise JobflowRemoteError("--output and --verbosity both choose the columns", hint="keep one of them")
     names = output or (current().settings.cli_job_list_columns if not verbosity else None)

@@ -113,8 +113,12 @@ def make_graph_tree(loaded: LoadedGraph, *, label: str = "name") -> Tree:
     from rich.text import Text
     from rich.tree import Tree
 
+    from jobflow_remote.control.drawing.shapes import plain_line
+
     flow = loaded.flow
-    tree = Tree(Text.assemble((str(flow["name"]), "bold"), f" - {flow['uuid']} - {flow['state']}"))
+    tree = Tree(
+        Text.assemble((plain_line(str(flow["name"])), "bold"), f" - {flow['uuid']} - {flow['state']}")
+    )
     _add_jobs(tree, loaded.graph, loaded.graph.nodes, depth=0, label=label)
     return tree
 
@@ -193,7 +197,7 @@ def _timeline_table(title: str, times: FlowTimeline) -> Table:
     from jobflow_remote.control.drawing.timelinepicture import format_seconds
     from jobflow_remote.model.timeline import Activity
 
-    table = Table(title=Text(title), title_style="bold")
+    table = Table(title=Text(plain_line(title)), title_style="bold")
     table.add_column("DB id")
     table.add_column("Name", overflow="ellipsis", no_wrap=True)
     table.add_column("State")
@@ -225,10 +229,11 @@ def _bar(line: JobTimeline, times: FlowTimeline) -> Text:
     from rich.text import Text
 
     from jobflow_remote.control.drawing.timelinepicture import ACTIVITY_COLORS
+    from jobflow_remote.model.timeline import Activity
 
     whole = times.duration_seconds or 1.0
     cells: list[tuple[str, str]] = [(" ", "")] * _CHART
-    for span in line.spans:
+    for span in sorted(line.spans, key=lambda span: span.activity is Activity.RUNNING):  # a short run is seen
         first = int(_CHART * (span.start - times.start).total_seconds() / whole)
         last = round(_CHART * (span.end - times.start).total_seconds() / whole)
         for position in range(min(first, _CHART - 1), max(first + 1, last)):

@@ -14,6 +14,7 @@ GROUPS = {
     "quickstart": "Make a project, start the runner and run an example, all in one command.",
     "admin": "Commands for the administrator of the queue database.",
     "backup": "Commands for backups of the queue database.",
+    "explain": "Say why a job or a flow is where it is, and what would help.",
     "execution": "Commands that run on compute nodes.",
     "flow": "Commands for managing flows.",
     "job": "Commands for managing jobs.",

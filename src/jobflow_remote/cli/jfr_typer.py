@@ -311,6 +311,10 @@ class JFRTyper(typer.Typer):
         """Register what runs before any command, or, with ``invoke_without_command``, instead of one."""
         if kwargs.get("invoke_without_command"):
             kwargs.setdefault("no_args_is_help", False)
+            # it is a command of its own: its options may stand after its arguments
+            kwargs.setdefault(
+                "context_settings", {"help_option_names": ["-h", "--help"], "allow_interspersed_args": True}
+            )
         return super().callback(*args, **kwargs)
 
     def command(self, name: str | None = None, **kwargs: Any) -> Callable[[_F], _F]:

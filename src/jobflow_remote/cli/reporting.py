@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from jobflow_remote.cli.jfr_typer import JFRTyper
-    from jobflow_remote.control.report import FlowCounts, JobCounts, Trends
+    from jobflow_remote.control.report import FlowCounts, JobCounts, OneFlow, Trends
     from jobflow_remote.model.records import Document
     from jobflow_remote.model.states import FlowState, JobState
 
@@ -128,6 +128,73 @@ def _plotted_or_printed(
     return as_json or plot is not None
 
 
+def show_flow_report(flow_id: str, *, is_job: bool, as_json: bool) -> None:
+    """What ``jf flow info --report`` prints."""
+    from jobflow_remote.control.report import report_flow
+    from jobflow_remote.model.clock import utcnow
+
+    flow = report_flow(current().queue(for_machines=as_json), flow_id, is_job=is_job)
+    elapsed = flow.elapsed_seconds(utcnow())
+    if as_json:
+        report = {
+            "jobs": flow.total,
+            "completed": flow.completed,
+            "state_counts": {state.value: number for state, number in flow.state_counts.items()},
+            "created_on": flow.created_on,
+            "started_on": flow.started_on,
+            "ended_on": flow.ended_on,
+            "elapsed_seconds": round(elapsed, 3),
+            "run_seconds": round(flow.run_seconds, 3),
+        }
+        print_json({"uuid": flow.uuid, "name": flow.name, "state": flow.state.value, "report": report})
+        return
+    console = out_console()
+    console.print(_flow_header(flow, elapsed))
+    console.print(_histogram(flow.state_counts, leave_out=""))
+    console.print(_progress(flow))
+
+
+def _flow_header(flow: OneFlow, elapsed: float) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    from jobflow_remote.control.drawing.shapes import plain_line
+    from jobflow_remote.control.drawing.timelinepicture import format_seconds
+
+    table = Table(title=Text(plain_line(f"Flow: {flow.name}")), title_style="bold", show_header=False)
+    rows = {
+        "Flow id": flow.uuid,
+        "State": flow.state.value,
+        "Jobs": str(flow.total),
+        f"Submitted [{local_zone()}]": format_date(flow.created_on),
+        f"Started [{local_zone()}]": format_date(flow.started_on),
+        f"Ended [{local_zone()}]": format_date(flow.ended_on),
+        "Elapsed": format_seconds(elapsed),
+        "Total run time": format_seconds(flow.run_seconds),
+    }
+    for key, value in rows.items():
+        if value:
+            table.add_row(Text(key), Text(value))
+    return table
+
+
+def _progress(flow: OneFlow) -> Text:
+    from jobflow_remote.control.drawing.colors import STATE_COLORS
+
+    bar = make_bar(
+        [(number, STATE_COLORS[state]) for state, number in _done_first(flow)], flow.total, width=_BAR
+    )
+    percent = round(100 * flow.completed / flow.total) if flow.total else 0
+    bar.append(f"  {flow.completed} of {flow.total} jobs completed, {percent} %")
+    return bar
+
+
+def _done_first(flow: OneFlow) -> list[tuple[JobState, int]]:
+    from jobflow_remote.model.states import JobState
+
+    return sorted(flow.state_counts.items(), key=lambda each: each[0] is not JobState.COMPLETED)
+
+
 # -- tables ----------------------------------------------------------------------------------------
 
 
@@ -156,7 +223,7 @@ def _histogram(counts: Mapping[JobState, int] | Mapping[FlowState, int], *, leav
 
     colors = {state.value: color for state, color in (STATE_COLORS | FLOW_COLORS).items()}
     shown = [(state.value, number) for state, number in counts.items() if number and state.value != leave_out]
-    table = _bare_table(f"States (without {leave_out})")
+    table = _bare_table(f"States (without {leave_out})" if leave_out else "States")
     longest = max((number for _, number in shown), default=0)
     for name, number in shown:
         table.add_row(name, make_bar([(number, colors[name])], longest, width=_BAR), f"{number:,}")

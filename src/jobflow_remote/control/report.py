@@ -5,12 +5,17 @@ Everything is counted by the queue database, from indexes; no document is read b
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+from jobflow_remote.control.ids import resolve_flow
+from jobflow_remote.control.inspect import flow_summary, run_seconds
 from jobflow_remote.control.trends import LOCAL, get_trends
 from jobflow_remote.model import lifecycle
+from jobflow_remote.model.clock import utcnow
 from jobflow_remote.model.records import Document
 from jobflow_remote.model.states import FlowState, JobState
 from jobflow_remote.queuedb.port import QueueDatabase
@@ -207,6 +212,66 @@ def _count_worker(by_worker: Mapping[tuple[str, JobState], int], worker: str) ->
         completed=number_in(JobState.COMPLETED),
         error=number_in(*lifecycle.ERRORS),
         total=sum(mine.values()),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class OneFlow:
+    """How far one flow is, and how long it took."""
+
+    uuid: str
+    name: str
+    state: FlowState
+    state_counts: dict[JobState, int]
+    """States that a job is in."""
+    created_on: datetime
+    started_on: datetime | None
+    """When the first job began to run."""
+    ended_on: datetime | None
+    """When the flow came to its last state; None: it goes on."""
+    run_seconds: float
+    """How long its jobs ran, all together."""
+
+    @property
+    def total(self) -> int:
+        """How many jobs it has."""
+        return sum(self.state_counts.values())
+
+    @property
+    def completed(self) -> int:
+        """How many of them are COMPLETED."""
+        return self.state_counts.get(JobState.COMPLETED, 0)
+
+    def elapsed_seconds(self, now: datetime) -> float:
+        """From its first job's start (else its submission) to its end, or until now."""
+        return ((self.ended_on or now) - (self.started_on or self.created_on)).total_seconds()
+
+
+def report_flow(queue: QueueDatabase, identifier: str, *, is_job: bool = False) -> OneFlow:
+    """How far the flow is that answers to an id.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none.
+    """
+    uuid = resolve_flow(queue, identifier, is_job=is_job)
+    flow, now = flow_summary(queue, uuid), utcnow()
+    jobs = queue.find_jobs({"flow_uuid": uuid}, fields=("state", "start_time", "end_time", "superseded"))
+    counting = [job for job in jobs if not job.get("superseded")]
+    starts = [job["start_time"] for job in counting if job.get("start_time")]
+    counts = Counter(JobState(job["state"]) for job in counting)
+    is_over = not any(state in lifecycle.UNFINISHED for state in counts)
+    ran = [seconds[0] for job in counting if (seconds := run_seconds(job, now)) is not None]
+    return OneFlow(
+        uuid=uuid,
+        name=flow["name"],
+        state=FlowState(flow["state"]),
+        state_counts={state: counts[state] for state in JobState if counts[state]},
+        created_on=flow["created_on"],
+        started_on=min(starts, default=None),
+        ended_on=flow["updated_on"] if is_over else None,
+        run_seconds=sum(ran),
     )
 
 

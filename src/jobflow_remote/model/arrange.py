@@ -94,7 +94,7 @@ def _arrange_block(block: _Block, links: Sequence[tuple[tuple[str, ...], tuple[s
     for source, target in links:
         if source[0] != target[0]:
             between.append((source[0], target[0]))
-        elif len(source) > 1 and len(target) > 1:
+        else:
             inside.setdefault(source[0], []).append((source[1:], target[1:]))
     for key, nested in block.inner.items():
         if not nested.job:
@@ -156,8 +156,6 @@ def _levels(
         if not ready:  # a circle: begin where the fewest links are open
             ready = [min(waiting, key=lambda key: open_links[key])]
         key = ready.pop()
-        if key not in waiting:
-            continue
         del waiting[key]
         for follower in after[key]:
             open_links[follower] -= 1

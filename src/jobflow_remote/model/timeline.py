@@ -9,6 +9,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Any
 
+from jobflow_remote.model.lifecycle import ACTIVE
 from jobflow_remote.model.states import JobState
 
 FIELDS = (
@@ -155,28 +156,30 @@ def _spans_of_states(job: Mapping[str, Any], now: datetime) -> list[Span]:
 
 
 def _put_run_in(spans: Sequence[Span], job: Mapping[str, Any], now: datetime) -> list[Span]:
-    """The times that the job itself noted are exact; the runner may have seen it run late, or not at all."""
-    start, end = job.get("start_time"), job.get("end_time")
+    """The times that the job itself noted count; the runner may have seen it run late, or not at all."""
+    start = job.get("start_time")
     if start is None:
         return list(spans)
-    run = Span(Activity.RUNNING, start, max(start, end or now))
-    parts: list[Span] = []
-    for span in spans:
-        if span.activity in (Activity.WAITING, Activity.HELD):
-            parts.append(span)
-        else:
-            parts += _around(span, run)
-    if any(part.start < run.end and part.end > run.start for part in parts):
-        return sorted(parts, key=lambda span: span.start)  # another attempt since, or a clock that is off
+    # a job that was lost while it ran has no end: the runner gave up on it then
+    lost = JobState(job["state"]) not in ACTIVE
+    end = job.get("end_time") or (_moments(job)[-1][1] if lost else now)
+    run = Span(Activity.RUNNING, start, max(start, end))
+    parts = [part for span in spans for part in _around(span, run)]
     return sorted([*parts, run], key=lambda span: span.start)
 
 
+_OF_THEMSELVES = (Activity.WAITING, Activity.HELD)
+"""What a job does not do around its run."""
+
+
 def _around(span: Span, run: Span) -> list[Span]:
-    """What is left of a span before and after the run; one that the runner saw as running gives way to it."""
+    """What is left of a span before and after the run; what the runner saw as running gives way to it."""
     if span.end <= run.start or span.start >= run.end:
         overtaken = span.activity is Activity.RUNNING and span.start >= run.end
         return [Span(Activity.FINISHING, span.start, span.end)] if overtaken else [span]
     before, after = Activity.QUEUED, Activity.FINISHING
+    if span.activity in _OF_THEMSELVES:
+        before = after = span.activity
     parts = [Span(before, span.start, run.start)] if span.start < run.start else []
     return [*parts, Span(after, run.end, span.end)] if span.end > run.end else parts
 

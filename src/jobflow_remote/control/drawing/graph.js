@@ -38,7 +38,7 @@ function levels(keys, before, after) {
   while (waiting.size) {
     if (!ready.length) ready = [[...waiting].reduce((a, b) => (open.get(b) < open.get(a) ? b : a))];
     const key = ready.pop();
-    if (!waiting.delete(key)) continue;
+    waiting.delete(key);
     for (const next of after.get(key)) {
       open.set(next, open.get(next) - 1);
       if (!waiting.has(next)) continue;
