@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; this is $$($(PYTHON) -V). Say PYTHON=python3.11, for example"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing jobflow-remote and what it needs into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo,dev,docs]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo,dev,docs,gui]'
 	@touch $@
 
 $(VENV)/.demo: pyproject.toml

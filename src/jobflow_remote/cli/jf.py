@@ -17,6 +17,7 @@ GROUPS = {
     "explain": "Say why a job or a flow is where it is, and what would help.",
     "execution": "Commands that run on compute nodes.",
     "flow": "Commands for managing flows.",
+    "gui": "Start the server for the web interface.",
     "job": "Commands for managing jobs.",
     "project": "Commands concerning the definition of projects.",
     "runner": "Commands for handling the runner.",

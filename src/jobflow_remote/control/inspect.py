@@ -43,10 +43,11 @@ def list_jobs(
     *,
     fields: Sequence[str] = JOB_SUMMARY,
     sort: Sort = (("updated_on", -1),),
+    skip: int = 0,
     limit: int = 100,
 ) -> list[Document]:
     """Jobs of a selection with the fields asked for; ``limit`` 0 means all."""
-    return queue.find_jobs(selection.to_filter(), fields=fields, sort=sort, limit=limit)
+    return queue.find_jobs(selection.to_filter(), fields=fields, sort=sort, skip=skip, limit=limit)
 
 
 def job_info(
@@ -80,10 +81,15 @@ def run_seconds(document: Mapping[str, Any], now: datetime) -> tuple[float, bool
 
 
 def list_flows(
-    queue: QueueDatabase, selection: FlowSelection, *, sort: Sort = (("updated_on", -1),), limit: int = 100
+    queue: QueueDatabase,
+    selection: FlowSelection,
+    *,
+    sort: Sort = (("updated_on", -1),),
+    skip: int = 0,
+    limit: int = 100,
 ) -> list[Document]:
     """Flows of a selection, each with the number of its jobs by state; ``limit`` 0 means all."""
-    return queue.find_flows(selection.to_filter(), sort=sort, limit=limit)
+    return queue.find_flows(selection.to_filter(), sort=sort, skip=skip, limit=limit)
 
 
 def jobs_of_flows(

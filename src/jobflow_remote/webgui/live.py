@@ -1,0 +1,167 @@
+"""What happens in a project, told to all browsers that look: one reader for all of them, none when nobody looks.
+
+The reader is a thread with a database handle of its own, so that what this server writes is news to it as well. It
+asks whether anything changed, and reads only then; what it read is put into words once and handed to each browser.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+from jobflow_remote.control.news import News, NewsReader
+from jobflow_remote.errors import JobflowRemoteError
+from jobflow_remote.queuedb.port import QueueDatabase
+from jobflow_remote.webgui.rows import flow_row, job_row, to_json
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.2
+_REST_FACTOR = 4
+"""The reader rests this many times as long as the last reading took, so that a slow database is not busy with it."""
+_AWAY_SECONDS = 2.0
+_PING_SECONDS = 15.0
+_WAITING = 32
+"""Events that may wait for a slow browser; then it is told to read everything anew."""
+
+LOOK_AGAIN = json.dumps({"incomplete": True})
+
+
+def render_event(kind: str, content: str) -> bytes:
+    """A server-sent event."""
+    return f"event: {kind}\ndata: {content}\n\n".encode()
+
+
+class Listener:
+    """One browser."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._events: asyncio.Queue[bytes | None] = asyncio.Queue(_WAITING)
+
+    def tell(self, event: bytes | None) -> None:
+        """Hand an event over, from any thread; None ends the stream."""
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._put, event)
+
+    def _put(self, event: bytes | None) -> None:
+        if self._events.full():
+            while not self._events.empty():
+                self._events.get_nowait()
+            self._events.put_nowait(render_event("news", LOOK_AGAIN))
+        self._events.put_nowait(event)
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """What goes to the browser, until either side ends it."""
+        yield b"retry: 1000\n" + render_event("hello", "{}")
+        while True:
+            try:
+                event = await asyncio.wait_for(self._events.get(), _PING_SECONDS)
+            except TimeoutError:
+                event = b": still here\n\n"
+            if event is None:
+                return
+            yield event
+
+
+class Hub:
+    """Listeners of one project, and the reader that serves them."""
+
+    def __init__(self, open_queue: Callable[[], QueueDatabase]) -> None:
+        self._open_queue = open_queue
+        self._listeners: set[Listener] = set()
+        self._lock = threading.Lock()
+        self._reader: threading.Thread | None = None
+        self._stop = threading.Event()
+        self.looks = 0
+        """How often the database was read because it had changed."""
+
+    @property
+    def listening(self) -> int:
+        """Number of browsers that look."""
+        return len(self._listeners)
+
+    @contextlib.contextmanager
+    def listen(self) -> Iterator[Listener]:
+        """A browser, as long as it looks. To be entered in the event loop."""
+        listener = Listener(asyncio.get_running_loop())
+        with self._lock:
+            self._listeners.add(listener)
+            if self._reader is None:
+                self._stop = threading.Event()
+                self._reader = threading.Thread(
+                    target=self._read, args=(self._stop,), name="changes", daemon=True
+                )
+                self._reader.start()
+        try:
+            yield listener
+        finally:
+            with self._lock:
+                self._listeners.discard(listener)
+                if not self._listeners:
+                    self._stop.set()
+                    self._reader = None
+
+    def close(self) -> None:
+        """End all streams."""
+        with self._lock:
+            self._stop.set()
+        self._tell(None)
+
+    def _tell(self, event: bytes | None) -> None:
+        with self._lock:
+            listeners = list(self._listeners)
+        for listener in listeners:
+            listener.tell(event)
+
+    def _read(self, stop: threading.Event) -> None:
+        """The reader's thread."""
+        away = False
+        while not stop.is_set():
+            try:
+                with contextlib.closing(self._open_queue()) as queue:
+                    if away:
+                        self._tell(render_event("back", "{}"))
+                    away = False
+                    self._watch(queue, stop)
+            except JobflowRemoteError as error:
+                if not away:
+                    self._tell(render_event("away", to_json({"why": error.message})))
+                away = True
+                stop.wait(_AWAY_SECONDS)
+            except Exception:
+                logger.exception("the reader of changes failed")
+                stop.wait(_AWAY_SECONDS)
+
+    def _watch(self, queue: QueueDatabase, stop: threading.Event) -> None:
+        reader = NewsReader(queue)
+        queue.changed_by_others()
+        reader.read()
+        self._tell(render_event("news", LOOK_AGAIN))  # what came before the first look
+        rest = LOOK_SECONDS
+        while not stop.wait(rest):
+            rest = LOOK_SECONDS
+            if not queue.changed_by_others():
+                continue
+            began = time.monotonic()
+            news = reader.read()
+            self.looks += 1
+            self._tell(render_event("news", to_json(plain_news(news))))
+            rest = max(LOOK_SECONDS, _REST_FACTOR * (time.monotonic() - began))
+
+
+def plain_news(news: News) -> dict[str, Any]:
+    """News as browsers get them."""
+    return {
+        "jobs": [job_row(job) for job in news.jobs],
+        "flows": [flow_row(flow) for flow in news.flows],
+        "job_states": dict(news.job_states),
+        "flow_states": dict(news.flow_states),
+        "incomplete": news.incomplete,
+    }

@@ -1,0 +1,168 @@
+"""Dialogs: what an action will do, how far it is, what became of it. Also whole pages, for browsers without scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fasthtml.components import H1, H2, A, Button, Code, Div, Input, Label, Li, P, Progress, Span, Ul
+
+from jobflow_remote.webgui.flowactions import ASKS, FlowWish
+from jobflow_remote.webgui.jobactions import Outlook
+from jobflow_remote.webgui.parts import Element, count, hidden, notice, plural, post_form, state_badge
+from jobflow_remote.webgui.shell import Seen, frame
+from jobflow_remote.webgui.tasks import Task
+
+
+def ask_about_jobs(seen: Seen, outlook: Outlook, back: str) -> Element:
+    """What an action on jobs will do."""
+    wish = outlook.wish
+    listed = [Li(Code(job["db_id"]), f" {job['name']} ", state_badge(job["state"])) for job in outlook.jobs]
+    return _question(
+        f"{wish.title}?",
+        P(wish.action.asks),
+        Ul(*listed, Li(f"… and {count(len(wish.keys) - len(listed))} more") if len(wish.keys) > len(listed) else None),
+        _outlook(outlook),
+        post_form(
+            f"{seen.root}/jobs/act", seen.form_key,
+            *hidden(_again(wish.form, outlook, back)),
+            Label(Span("Reason, for the history"), Input(name="why", maxlength="500")),
+            _force(outlook) if wish.name == "rerun" else None,
+            _buttons(wish.title, back, danger=True),
+            data_dialog="1",
+        ),
+    )  # fmt: skip
+
+
+def _again(form: Mapping[str, Sequence[str]], outlook: Outlook, back: str) -> list[tuple[str, str]]:
+    pairs = [("action", outlook.wish.name), ("confirmed", str(len(outlook.wish.keys))), ("back", back)]
+    if form.get("scope") == ["filter"]:
+        return [*pairs, ("scope", "filter"), ("filter", (form.get("filter") or [""])[0])]
+    return [*pairs, *(("job", f"{uuid}:{index}") for uuid, index in outlook.wish.keys)]
+
+
+def _outlook(outlook: Outlook) -> Element:
+    if outlook.changed is None:
+        return P("Each job is looked at on its own; those that cannot be changed are left as they are.")
+    parts: list[Any] = []
+    if outlook.changed:
+        parts.append(P(f"{plural(outlook.changed, 'job')} will change, those that go with them included."))
+    if outlook.refusals:
+        parts.append(P(f"{plural(len(outlook.refusals), 'job')} will be left as they are:"))
+        parts.append(Ul(*(Li(refusal) for refusal in outlook.refusals[:5])))
+    return Div(*parts)
+
+
+def _force(outlook: Outlook) -> Element:
+    return Label(
+        Input(
+            type="checkbox",
+            name="force",
+            value="1",
+            checked=(outlook.wish.form.get("force") or [""])[0] == "1",
+        ),
+        Span("also where others have built upon a job: all that depends on it runs again"),
+        cls="check",
+    )
+
+
+def ask_about_flows(
+    seen: Seen, wish: FlowWish, named: Sequence[Mapping[str, Any]], n_jobs: int, back: str
+) -> Element:
+    """What an action on flows will do."""
+    listed = [
+        Li(
+            f"{flow['name']} ",
+            Code(flow["uuid"][:8]),
+            " ",
+            state_badge(flow["state"]),
+            f" {plural(flow['n_jobs'], 'job')}",
+        )
+        for flow in named
+    ]
+    again = [("action", wish.name), ("confirmed", str(len(wish.uuids))), ("back", back)]
+    if wish.form.get("scope") == ["filter"]:
+        again += [("scope", "filter"), ("filter", (wish.form.get("filter") or [""])[0])]
+    else:
+        again += [("flow", uuid) for uuid in wish.uuids]
+    return _question(
+        f"{wish.title} with {plural(n_jobs, 'job')}?",
+        P(ASKS[wish.name]),
+        Ul(
+            *listed,
+            Li(f"… and {count(len(wish.uuids) - len(listed))} more")
+            if len(wish.uuids) > len(listed)
+            else None,
+        ),
+        post_form(
+            f"{seen.root}/flows/act",
+            seen.form_key,
+            *hidden(again),
+            Label(
+                Input(type="checkbox", name="outputs", value="1"),
+                Span("delete their outputs, too"),
+                cls="check",
+            ),
+            Label(
+                Input(type="checkbox", name="files", value="1"),
+                Span("delete their run folders, too"),
+                cls="check",
+            ),
+            _buttons(wish.title, back, danger=True),
+            data_dialog="1",
+        ),
+    )
+
+
+def ask_about_runner(seen: Seen, action: str, label: str, back: str) -> Element:
+    """What stopping the runner means."""
+    return _question(
+        f"{label} the runner?",
+        P("Steps in hand are finished. Jobs that run go on; their results are fetched when the runner works again."),
+        post_form(
+            f"{seen.root}/runner/act", seen.form_key, *hidden([("action", action), ("confirmed", "1"), ("back", back)]),
+            _buttons(f"{label} the runner", back), data_dialog="1",
+        ),
+    )  # fmt: skip
+
+
+def _question(title: str, *content: Any) -> Element:
+    return Div(H2(title, id="question"), *content, cls="question", data_fragment="dialog")
+
+
+def _buttons(label: str, back: str, *, danger: bool = False) -> Element:
+    return Div(
+        Button(label, type="submit", cls="danger" if danger else "primary"),
+        A("Cancel", href=back, cls="button", data_close="1"),
+        cls="buttons",
+    )
+
+
+def task_box(seen: Seen, task: Task) -> Element:
+    """How far a task is, or what became of it."""
+    address = f"{seen.root}/tasks/{task.key}"
+    if not task.is_done:
+        return Div(
+            P(f"{task.title}: {count(task.done)} of {count(task.total)}" if task.total else f"{task.title} …"),
+            Progress(value=str(task.done), max=str(task.total), aria_label=task.title) if task.total
+            else Progress(aria_label=task.title),
+            cls="notice working", data_fragment="task", data_task=address,
+        )  # fmt: skip
+    result = Div(*(P(message) for message in task.messages))
+    if task.error:
+        head: Any = notice(f"{task.title}: {task.error}", task.hint)
+    else:
+        left = f", {count(task.refused)} left as they were" if task.refused else ""
+        head = P(f"{task.title}: {count(task.changed)} changed{left}.")
+    kind = "error" if task.error else "warning" if task.refused else "done"
+    return Div(head, result, cls=f"notice {kind}", data_fragment="task", data_ended="1")
+
+
+def task_page(seen: Seen, task: Task) -> Element:
+    """The same as a page."""
+    return frame(seen, task.title, task_box(seen, task), P(A("Back", href=task.back)), heading=H1(task.title))
+
+
+def question_page(seen: Seen, question: Element) -> Element:
+    """A dialog as a page."""
+    return frame(seen, "Confirm", question, heading=H1("Please confirm"))
