@@ -20,8 +20,8 @@ from benchmarks.measure import wait_until
 from tests.services.mongod import Mongod
 from tests.shows.verdict import Verdict, is_true
 
-_JOBS = 20
-_WAIT_SECONDS = 300.0
+_JOBS = 12
+_WAIT_SECONDS = 900.0
 _SUBMIT = """
 import json, sys
 from jobflow import Flow
@@ -144,7 +144,7 @@ def _changes(story: Story) -> list[Verdict]:
         mark = story.word()
         story.project["exec_config"]["marked"] = {"export": {"TESTING_ENV_VAR": mark}}
         story.write()
-        ids = story.submit("read", _JOBS, worker="local", exec_config="marked")
+        ids = story.submit("read", _JOBS, worker="second", exec_config="marked")
         verdicts.append(_mark_verdict(story, f"jobs with an exec_config that was {what}", ids, mark))
     return verdicts
 
@@ -193,7 +193,7 @@ def _broken(story: Story) -> list[Verdict]:
         ("an unknown key", valid.replace("work_dir", "work_dri"), "work_dri"),
         ("a file that is no YAML", "name: bench\nworkers: [", "line"),
         ("a file that is gone", "", "no project"),
-        ("another queue database", json.dumps(queue), "jf runner restart"),
+        ("another queue database", json.dumps(queue), "jf runner shutdown"),
     ]
     verdicts = []
     for what, text, words in cases:
@@ -224,7 +224,7 @@ def _refused(story: Story, what: str, words: str, digest: str) -> Verdict:
         return words in str(told.get("problem"))
 
     try:
-        wait_until(says, timeout_seconds=30, what="it is told of", every_seconds=0.2)
+        wait_until(says, timeout_seconds=60, what="it is told of", every_seconds=0.2)
     except TimeoutError:
         pass
     shown = words in story.home.jf("runner", "info").stdout

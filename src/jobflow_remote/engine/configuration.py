@@ -134,7 +134,8 @@ class ConfigurationWatch:
 
 
 def _restart_needed(keys: Iterable[str]) -> str:
-    return f"a new value of {', '.join(f'`{key}`' for key in keys)} takes a new runner: `jf runner restart`"
+    names = ", ".join(f"`{key}`" for key in keys)
+    return f"another {names} takes a runner that is started again (`jf runner shutdown --wait`, `jf runner start`)"
 
 
 def _state_of(path: Path) -> object:

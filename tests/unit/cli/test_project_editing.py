@@ -201,3 +201,11 @@ def test_conflicts_for_programs(world: Any, jf: Any) -> None:
     found = json.loads(jf("project check-conflicts --json", error=True).stdout)
     assert {"queue_collection", "directory"} <= {each["kind"] for each in found}
     assert found[0]["projects"] == ["copy", "tutorial"]
+
+
+def test_conflicts_are_told_when_the_runner_starts(world: Any, jf: Any) -> None:
+    assert world.session
+    text = world.file.read_text().replace("name: tutorial", "name: copy")
+    (world.projects_folder / "copy.yaml").write_text(text)
+    words = ["the queue database", "is used by the projects copy, tutorial", "elsewhere"]
+    jf("-p tutorial runner start", error=True, required_out=words)
