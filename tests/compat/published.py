@@ -174,7 +174,12 @@ CONTROLLER = {
         "self, process_id=None, batch_uid=None, worker=None, batch_state=None, job_ids=None, db_ids=None, "
         "limit=20, sort=None"
     ),
+    "count_batches": (
+        "self, process_id=None, batch_uid=None, worker=None, batch_state=None, job_ids=None, db_ids=None"
+    ),
     "delete_batches": "self, process_id=None, batch_uid=None, worker=None, batch_state=None",
+    "get_batch_process_id": "self, batch_uid",
+    "fix_batch_doc_jobs": "self",
 }
 """Method of JobController → parameters."""
 
@@ -421,10 +426,9 @@ ABSENT = [
 """``module:name`` that we do not have."""
 
 PENDING = {
-    "jobflow_remote.cli.jf:add_cli_logger_names",
     *(f"jobflow_remote:JobController.{name}" for name in (
         *MANY_JOBS, "delete_job", "set_flow_store", "safe_delete_files", "compact", "ping_running_runner",
-        "get_runner_pings", "clean_runner_pings", "unlock_runner", "get_batches", "delete_batches",
+        "get_runner_pings", "clean_runner_pings", "unlock_runner",
     )),
     *(f"jobflow_remote.jobs.daemon:DaemonManager.{name}" for name in DAEMON),
     *(f"{module}:{name}" for module in ("jobflow_remote.jobs.report", "jobflow_remote.jobs.graph")

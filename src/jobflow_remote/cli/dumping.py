@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -40,3 +41,18 @@ def show(value: Any) -> None:
     from rich.pretty import Pretty
 
     out_console().print(Pretty(value, expand_all=False))
+
+
+def write_documents(documents: Iterable[Any], path: Path) -> int:
+    """Write documents to a file one by one, as a list or (``.jsonl``) one a line; returns how many."""
+    lines = path.suffix.lower() == ".jsonl"
+    number = 0
+    with path.open("w", encoding="utf-8") as file:
+        file.write("" if lines else "[")
+        for document in documents:
+            if not lines:
+                file.write(",\n" if number else "\n")
+            file.write(dump_json(document, indent=None) + ("\n" if lines else ""))
+            number += 1
+        file.write("" if lines else "\n]\n")
+    return number

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 
-from jobflow_remote.cli import flowactions, graphing, reporting
+from jobflow_remote.cli import flowactions, graphing, refreshing, reporting
 from jobflow_remote.cli import types as t
 from jobflow_remote.cli.columns import choose_job_columns, job_fields, make_table, to_json
 from jobflow_remote.cli.invocation import current
@@ -30,6 +31,7 @@ def list_flows(
     max_results: t.MaxResults = 100,
     sort: t.Sort = inspect.SortOption.UPDATED_ON,
     reverse_sort: t.ReverseSort = False,
+    watch: t.Watch = False,
     as_json: t.AsJson = False,
 ) -> None:
     """List flows.
@@ -45,12 +47,20 @@ def list_flows(
         print_json({"count": number}) if as_json else print_message(f"Number of flows: {number}", style="")
         return
     order = sort.to_sort(ascending=reverse_sort)
-    flows = inspect.list_flows(queue, selection, sort=order, limit=max_results)
-    rows = flow_rows(queue, flows, with_jobs=verbosity > 0)
+
+    def look() -> list[dict[str, Any]]:
+        flows = inspect.list_flows(queue, selection, sort=order, limit=max_results)
+        return flow_rows(queue, flows, with_jobs=verbosity > 0)
+
+    if watch:
+        table = partial(make_flow_table, verbosity=verbosity)
+        refreshing.watch(queue, look, table=table, rows=list, as_json=as_json)
+        return
+    rows = look()
     if as_json:
         print_json(rows)
         return
-    if max_results and len(flows) == max_results and current().settings.cli_suggestions:
+    if max_results and len(rows) == max_results and current().settings.cli_suggestions:
         print_note(f"The number of flows printed is limited by the maximum selected: {max_results}")
     out_console().print(make_flow_table(rows, verbosity=verbosity))
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
+from jobflow_remote.cli import completing
 from jobflow_remote.cli.invocation import Invocation, begin, current
 from jobflow_remote.cli.jfr_typer import Deferred, JFGroup, JFRTyper, LazyCommands, TreeOption
 from jobflow_remote.cli.output import print_error
+from jobflow_remote.config.loglevel import LogLevel
 
 GROUPS = {
     "quickstart": "Make a project, start the runner and run an example, all in one command.",
     "admin": "Commands for the administrator of the queue database.",
     "backup": "Commands for backups of the queue database.",
+    "batch": "Commands for the scheduler jobs of batch workers.",
     "explain": "Say why a job or a flow is where it is, and what would help.",
     "execution": "Commands that run on compute nodes.",
     "flow": "Commands for managing flows.",
@@ -22,8 +26,11 @@ GROUPS = {
     "project": "Commands concerning the definition of projects.",
     "runner": "Commands for handling the runner.",
     "worker": "Commands concerning workers: how they are, logging in.",
+    "plugin": "Commands concerning plug-ins.",
 }
 """Name → help line. The commands are in the module of that name in this package, imported on use."""
+LOGGER_NAMES = ["jobflow_remote"]
+"""Loggers whose messages are for the person at the terminal."""
 HIDDEN = frozenset({"execution"})
 
 
@@ -51,7 +58,7 @@ class RootGroup(JFGroup):
         super().__init__(*args, **kwargs)
         own = {name: self._deferred(name, help_line) for name, help_line in GROUPS.items()}
         self.commands = LazyCommands(
-            {**own, **{name: _constant(each) for name, each in self.commands.items()}}
+            {**{name: _constant(each) for name, each in self.commands.items()}, **own}
         )
 
     @staticmethod
@@ -90,7 +97,13 @@ def _profiled(invoke: Any, ctx: Any) -> Any:
 
 def jf(
     project: Annotated[
-        str | None, typer.Option("--project", "-p", help="Project to use for this command.")
+        str | None,
+        typer.Option(
+            "--project",
+            "-p",
+            help="Project to use for this command.",
+            autocompletion=completing.complete_projects,
+        ),
     ] = None,
     full_exc: Annotated[
         bool,
@@ -114,10 +127,27 @@ def jf(
     invocation.full_exc = full_exc or invocation.settings.cli_full_exc
     if project:
         invocation.choose_project(project)
+    _show_log(invocation)
     if warn_project:
         from jobflow_remote.config import ConfigManager
 
         ConfigManager(warn=True).load_projects_data()
+
+
+def _show_log(invocation: Invocation) -> None:
+    """Have loggers say what the setting asks for. Warnings are shown by Python itself."""
+    level = invocation.settings.cli_log_level
+    if level is LogLevel.WARN and len(LOGGER_NAMES) == 1:
+        return
+    import logging
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    for name in LOGGER_NAMES:
+        logger = logging.getLogger(name)
+        logger.setLevel(level.to_logging())
+        if not logger.handlers:
+            logger.addHandler(handler)
 
 
 app = JFRTyper(
@@ -128,3 +158,27 @@ app = JFRTyper(
     epilog="",
     add_completion=True,
 )
+
+
+def add_cli_logger_names(names: str | Sequence[str]) -> None:
+    """Have messages of these loggers appear in the terminal as those of ``jobflow_remote`` do (for plug-ins)."""
+    LOGGER_NAMES.extend([names] if isinstance(names, str) else names)
+
+
+def _load_plugins() -> None:
+    from jobflow_remote.cli.plugins import load_plugins
+    from jobflow_remote.config.settings import get_settings
+
+    try:
+        wanted = get_settings().cli_load_plugins
+    except Exception:  # noqa: BLE001 - the command itself will say what is wrong with the settings
+        return
+    for plugin in load_plugins() if wanted else ():
+        if plugin.error is not None:
+            print_error(
+                f"the plug-in {plugin.name} cannot be used: {type(plugin.error).__name__}: {plugin.error}",
+                "`jf plugin list -e` shows where it comes from; it adds nothing to this command",
+            )
+
+
+_load_plugins()

@@ -224,42 +224,75 @@ class OptionBundle:
     """
 
 
+JSON_LINES = inspect.Parameter(
+    "json_lines",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=False,
+    annotation=Annotated[
+        bool, typer.Option("--jsonl", help="As --json, one object a line.", show_default=False)
+    ],
+)
+
+
+def _is_json_option(hint: Any) -> bool:
+    """Whether a parameter is the flag ``--json``."""
+    kind, *more = get_args(hint) if get_origin(hint) is Annotated else (None,)
+    # within Annotated, Typer takes the first name for the default and sorts it out later
+    names = [(getattr(each, "default", None), *(getattr(each, "param_decls", None) or ())) for each in more]
+    return kind is bool and any("--json" in each for each in names)
+
+
 def _expand_bundles(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function with the same behaviour whose bundles are spelt out, for Typer to read."""
+    """A function with the same behaviour whose bundles are spelt out, for Typer to read.
+
+    One that takes ``--json`` takes ``--jsonl`` as well.
+    """
     hints = get_type_hints(function, include_extras=True)
     parameters: list[inspect.Parameter] = []
     bundles: dict[str, tuple[type, list[str]]] = {}
+    json_name: str | None = None
     for parameter in inspect.signature(function).parameters.values():
         kind = hints.get(parameter.name)
-        if not (isinstance(kind, type) and issubclass(kind, OptionBundle)):
-            keyword = parameter.replace(annotation=kind, kind=inspect.Parameter.KEYWORD_ONLY)
-            parameters.append(keyword)
+        if isinstance(kind, type) and issubclass(kind, OptionBundle):
+            members = _members(kind)
+            bundles[parameter.name] = (kind, [member.name for member in members])
+            parameters.extend(members)
             continue
-        fields = get_type_hints(kind, include_extras=True)
-        members = dataclasses.fields(kind)  # type: ignore[arg-type]
-        bundles[parameter.name] = (kind, [member.name for member in members])
-        for member in members:
-            parameters.append(
-                inspect.Parameter(
-                    member.name,
-                    inspect.Parameter.KEYWORD_ONLY,
-                    default=member.default,
-                    annotation=fields[member.name],
-                )
-            )
-    if not bundles:
+        parameters.append(parameter.replace(annotation=kind, kind=inspect.Parameter.KEYWORD_ONLY))
+        if _is_json_option(kind):
+            json_name = parameter.name
+            parameters.append(JSON_LINES)
+    if not bundles and json_name is None:
         return function
 
     @functools.wraps(function)
     def expanded(**values: Any) -> Any:
         for name, (kind, members) in bundles.items():
             values[name] = kind(**{member: values.pop(member) for member in members})
-        return function(**values)
+        if json_name is None or not values.pop(JSON_LINES.name):
+            return function(**values)
+        from jobflow_remote.cli.output import json_lines
+
+        with json_lines():
+            return function(**{**values, json_name: True})
 
     del expanded.__wrapped__
     expanded.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     expanded.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return expanded
+
+
+def _members(bundle: type[OptionBundle]) -> list[inspect.Parameter]:
+    fields = get_type_hints(bundle, include_extras=True)
+    return [
+        inspect.Parameter(
+            member.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=member.default,
+            annotation=fields[member.name],
+        )
+        for member in dataclasses.fields(bundle)  # type: ignore[arg-type]
+    ]
 
 
 # -- the application class -------------------------------------------------------------------------

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobflow_remote.cli import jobactions, jobfiles, reporting
+from jobflow_remote.cli import jobactions, jobfiles, refreshing, reporting
 from jobflow_remote.cli import types as t
 from jobflow_remote.cli.columns import choose_job_columns, job_fields, make_table, to_json
 from jobflow_remote.cli.invocation import current
@@ -17,6 +19,9 @@ from jobflow_remote.control import ids, inspect
 from jobflow_remote.errors import JobflowRemoteError
 from jobflow_remote.model.lifecycle import ACTIVE, ERRORS
 from jobflow_remote.model.states import JobState
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 app = JFRTyper(name="job", help="Commands for managing jobs.")
 
@@ -46,6 +51,7 @@ def list_jobs(
         bool,
         typer.Option("--color", "-col", help="One colour for the names of each flow.", show_default=False),
     ] = False,
+    watch: t.Watch = False,
     as_json: t.AsJson = False,
 ) -> None:
     """List jobs.
@@ -71,11 +77,21 @@ def list_jobs(
         return
     fields = job_fields(columns, more=["flow_uuid"] if color else [])
     order = sort.to_sort(ascending=reverse_sort)
-    jobs = inspect.list_jobs(queue, selection, fields=fields, sort=order, limit=max_results)
+
+    def look() -> list[dict[str, Any]]:
+        return inspect.list_jobs(queue, selection, fields=fields, sort=order, limit=max_results)
+
+    def table(jobs: list[dict[str, Any]]) -> Table:
+        return make_table(columns, jobs, title="Jobs info", color_flows=color)
+
+    if watch:
+        refreshing.watch(queue, look, table=table, rows=partial(to_json, columns), as_json=as_json)
+        return
+    jobs = look()
     if as_json:
         print_json(to_json(columns, jobs))
         return
-    out_console().print(make_table(columns, jobs, title="Jobs info", color_flows=color))
+    out_console().print(table(jobs))
     _suggest(jobs, max_results)
 
 
@@ -151,6 +167,21 @@ def output(
         print_json(value)
     else:
         show(value)
+
+
+@app.command("dump", hidden=True)
+def dump(
+    which: JobQuery,
+    path: Annotated[
+        Path, typer.Option("--path", "-p", metavar="FILE", help="The file to write: .json, or .jsonl.")
+    ] = Path("jobs_dump.json"),
+) -> None:
+    """Write the documents of jobs, with their inputs, to a file: for looking at them elsewhere."""
+    from jobflow_remote.cli.dumping import write_documents
+
+    queue = current().queue()
+    number = write_documents(inspect.iterate_jobs(queue, which.select(queue)), path)
+    print_message(f"{number} jobs are in {path}")
 
 
 jobfiles.register(app)

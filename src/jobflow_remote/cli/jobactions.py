@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jobflow_remote.cli import completing
 from jobflow_remote.cli import types as t
 from jobflow_remote.cli.invocation import current
 from jobflow_remote.cli.jfr_typer import JFRTyper
@@ -286,7 +287,12 @@ def stop(
 
 def set_state(
     which: JobQuery,
-    new_state: Annotated[JobState, typer.Argument(metavar="NEW_STATE", help="The state to write.")],
+    new_state: Annotated[
+        JobState,
+        typer.Argument(
+            metavar="NEW_STATE", help="The state to write.", autocompletion=completing.complete_job_states
+        ),
+    ],
     one: t.OptionalJobId = None,
     index: t.JobIndex = None,
     why: Why = None,
@@ -315,7 +321,14 @@ def _check_worker(name: str | None) -> None:
 
 def set_worker(
     which: JobQuery,
-    new_worker: Annotated[str, typer.Argument(metavar="WORKER", help="Name of a worker of the project.")],
+    new_worker: Annotated[
+        str,
+        typer.Argument(
+            metavar="WORKER",
+            help="Name of a worker of the project.",
+            autocompletion=completing.complete_workers,
+        ),
+    ],
     raise_on_error: RaiseOnError = False,
     yes: t.Yes = False,
     verbosity: t.Verbosity = 0,
@@ -329,7 +342,12 @@ def set_worker(
 
 def set_exec_config(
     which: JobQuery,
-    exec_config: Annotated[str, typer.Argument(help="Name of an exec_config of the project.")],
+    exec_config: Annotated[
+        str,
+        typer.Argument(
+            help="Name of an exec_config of the project.", autocompletion=completing.complete_exec_configs
+        ),
+    ],
     raise_on_error: RaiseOnError = False,
     yes: t.Yes = False,
     verbosity: t.Verbosity = 0,

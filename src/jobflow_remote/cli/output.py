@@ -6,6 +6,9 @@ import functools
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
@@ -75,14 +78,37 @@ def _to_json(value: Any) -> Any:
     return as_dict() if callable(as_dict) else str(value)
 
 
-def dump_json(value: Any) -> str:
+_LINES: ContextVar[bool] = ContextVar("jobflow_remote_json_lines", default=False)
+
+
+@contextmanager
+def json_lines() -> Iterator[None]:
+    """``--jsonl``: what is printed for programs is one object a line."""
+    before = _LINES.set(True)
+    try:
+        yield
+    finally:
+        _LINES.reset(before)
+
+
+def as_lines() -> bool:
+    """Whether results are printed as one object a line."""
+    return _LINES.get()
+
+
+def dump_json(value: Any, *, indent: int | None = 2) -> str:
     """JSON text; moments are ISO 8601 with their zone."""
-    return json.dumps(value, default=_to_json, indent=2, ensure_ascii=False)
+    return json.dumps(value, default=_to_json, indent=indent, ensure_ascii=False)
 
 
 def print_json(value: Any) -> None:
     """A result for programs, alone on stdout."""
-    sys.stdout.write(dump_json(value) + "\n")
+    if not as_lines():
+        sys.stdout.write(dump_json(value) + "\n")
+        return
+    for each in value if isinstance(value, list | tuple) else [value]:
+        sys.stdout.write(dump_json(each, indent=None) + "\n")
+    sys.stdout.flush()
 
 
 def print_banner(name: str, filepath: str, *, for_machines: bool = False) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 _START_FORMATS = ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S")
@@ -57,6 +57,28 @@ def parse_dict(text: str | dict[str, Any]) -> dict[str, Any]:
     if any(len(pair) != 2 or not pair[0].strip() for pair in pairs):
         raise ValueError(f"{text!r} is neither a JSON object nor key=value,key=value")
     return {key.strip(): content for key, content in pairs}
+
+
+def parse_query(text: str | dict[str, Any]) -> dict[str, Any]:
+    """A filter: as :func:`parse_dict`, with moments written as ``{"$date": "2025-03-17T18:30:00Z"}``."""
+    query: dict[str, Any] = _with_moments(parse_dict(text))
+    return query
+
+
+def _with_moments(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_with_moments(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {"$date"}:
+        try:
+            moment = datetime.fromisoformat(value["$date"])
+        except (TypeError, ValueError):
+            raise ValueError(
+                f'{value["$date"]!r} is no moment: write {{"$date": "2025-03-17T18:30:00Z"}}'
+            ) from None
+        return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    return {key: _with_moments(each) for key, each in value.items()}
 
 
 def parse_job_index(text: str | tuple[str, int]) -> tuple[str, int]:

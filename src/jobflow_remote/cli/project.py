@@ -153,6 +153,7 @@ def remove(
         bool, typer.Option("--keep-folders", "-k", help="Delete the project file only.", show_default=False)
     ] = False,
     yes: t.Yes = False,
+    force: t.force_opt = False,
 ) -> None:
     """Delete a project's file and its folder, with the queue and the outputs that are kept there."""
     manager = _manager()

@@ -38,10 +38,21 @@ def _period(
     return (local_to_stored(start) if start else None, local_to_stored(end) if end else None)
 
 
-def _whole_job_ids(queue: QueueDatabase, job_ids: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+def whole_job_ids(queue: QueueDatabase, job_ids: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+    """The same with whole uuids."""
     return [
         (uuid, index) if ids.is_uuid(uuid) else ids.resolve_job(queue, uuid, index) for uuid, index in job_ids
     ]
+
+
+def whole_db_ids(queue: QueueDatabase, given: Sequence[str]) -> list[str]:
+    """The DB ids of jobs, whatever id of theirs was given; what means nothing is left as it is."""
+    found = []
+    for each in given:
+        may_be_uuid = ids.is_uuid(each) or ids.is_prefix(each)
+        job = ids.find_job(queue, each, fields=("uuid", "index", "db_id")) if may_be_uuid else None
+        found.append(job["db_id"] if job else each)
+    return found
 
 
 @dataclass(frozen=True)
@@ -85,8 +96,8 @@ class JobQuery(OptionBundle):
         states = list(dict.fromkeys([*(self.state or ()), *more_states]))
         flows = [ids.resolve_flow(queue, each) for each in self.flow_id] if self.flow_id else more_flows
         return JobSelection(
-            job_ids=_whole_job_ids(queue, self.job_id) if self.job_id else None,
-            db_ids=self.db_id,
+            job_ids=whole_job_ids(queue, self.job_id) if self.job_id else None,
+            db_ids=whole_db_ids(queue, self.db_id) if self.db_id else None,
             flow_ids=flows,
             states=states or None,
             start=start,
@@ -112,6 +123,7 @@ class FlowQuery(OptionBundle):
     name: t.Name = None
     days: t.Days = None
     hours: t.Hours = None
+    query: t.Query = None
 
     def select(
         self, queue: QueueDatabase, *, metadata: dict[str, Any] | None = None, locked: bool = False
@@ -126,6 +138,7 @@ class FlowQuery(OptionBundle):
             name=self.name,
             metadata=metadata,
             locked=locked,
+            query=self.query,
         )
 
     def _flows(self, queue: QueueDatabase) -> list[str] | None:

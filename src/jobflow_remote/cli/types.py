@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from jobflow_remote.cli import parsing
+from jobflow_remote.cli import completing, parsing
 from jobflow_remote.config.loglevel import LogLevel
 from jobflow_remote.control.inspect import SortOption
-from jobflow_remote.model.states import FlowState, JobState
+from jobflow_remote.model.states import BatchState, FlowState, JobState
 
 _DATES = "DATE"
 _DICT = "JSON|KEY=VALUE,…"
@@ -18,7 +18,7 @@ _JOBS = "Which jobs"
 _FLOWS = "Which flows"
 
 
-def _names(values: type[JobState] | type[FlowState]) -> str:
+def _names(values: type[JobState] | type[FlowState] | type[BatchState]) -> str:
     return ", ".join(value.value for value in values)
 
 
@@ -27,13 +27,17 @@ def _names(values: type[JobState] | type[FlowState]) -> str:
 JobId = Annotated[
     str,
     typer.Argument(
-        metavar="ID", help="The job: its DB id, its uuid, or the first six or more letters of its uuid."
+        metavar="ID",
+        help="The job: its DB id, its uuid, or the first six or more letters of its uuid.",
+        autocompletion=completing.complete_jobs,
     ),
 ]
 OptionalJobId = Annotated[
     str | None,
     typer.Argument(
-        metavar="[ID]", help="The job: its DB id, its uuid, or the first six or more letters of its uuid."
+        metavar="[ID]",
+        help="The job: its DB id, its uuid, or the first six or more letters of its uuid.",
+        autocompletion=completing.complete_jobs,
     ),
 ]
 JobIndex = Annotated[
@@ -45,6 +49,7 @@ FlowId = Annotated[
     typer.Argument(
         metavar="ID",
         help="The flow: its uuid, the first six or more letters of it, or any id of one of its jobs.",
+        autocompletion=completing.complete_flows,
     ),
 ]
 IsJobId = Annotated[
@@ -57,18 +62,24 @@ JobIds = Annotated[
     list[Any] | None,
     typer.Option(
         "--job-id", "-jid", parser=parsing.parse_job_index, metavar="UUID:INDEX", rich_help_panel=_JOBS,
-        help="Uuid and index; repeatable.",
+        help="Uuid (or the first six or more letters of it) and index; repeatable.",
+        autocompletion=completing.complete_uuids_with_index,
     ),
 ]  # fmt: skip
 DbIds = Annotated[
-    list[str] | None, typer.Option("--db-id", "-did", help="DB id; repeatable.", rich_help_panel=_JOBS)
-]
+    list[str] | None,
+    typer.Option(
+        "--db-id", "-did", help="Any id of a job; repeatable.", rich_help_panel=_JOBS,
+        autocompletion=completing.complete_jobs,
+    ),
+]  # fmt: skip
 FlowIds = Annotated[
     list[str] | None,
     typer.Option(
-        "--flow-id", "-fid", help="Id of a flow, or of a job in it; repeatable.", rich_help_panel=_JOBS
+        "--flow-id", "-fid", help="Id of a flow, or of a job in it; repeatable.", rich_help_panel=_JOBS,
+        autocompletion=completing.complete_flows,
     ),
-]
+]  # fmt: skip
 JobStates = Annotated[
     list[JobState] | None,
     typer.Option(
@@ -77,6 +88,7 @@ JobStates = Annotated[
         metavar="STATE",
         help=f"State; repeatable. One of {_names(JobState)}.",
         rich_help_panel=_JOBS,
+        autocompletion=completing.complete_job_states,
     ),
 ]
 StartDate = Annotated[
@@ -111,13 +123,16 @@ Hours = Annotated[
 ]
 Workers = Annotated[
     list[str] | None,
-    typer.Option("--worker", "-wk", help="Name of a worker; repeatable.", rich_help_panel=_JOBS),
-]
+    typer.Option(
+        "--worker", "-wk", help="Name of a worker; repeatable.", rich_help_panel=_JOBS,
+        autocompletion=completing.complete_workers,
+    ),
+]  # fmt: skip
 Query = Annotated[
     Any,
     typer.Option(
-        "--query", "-q", parser=parsing.parse_dict, metavar=_DICT, rich_help_panel=_JOBS,
-        help="A filter in the language of MongoDB, on any field of the documents.",
+        "--query", "-q", parser=parsing.parse_query, metavar=_DICT, rich_help_panel=_JOBS,
+        help='A filter in the language of MongoDB, on any field of the documents; moments as {"$date": "2025-03-17"}.',
     ),
 ]  # fmt: skip
 
@@ -125,8 +140,11 @@ Query = Annotated[
 
 JobUuids = Annotated[
     list[str] | None,
-    typer.Option("--job-id", "-jid", help="Uuid of a job; repeatable.", rich_help_panel=_JOBS),
-]
+    typer.Option(
+        "--job-id", "-jid", help="Any id of a job; repeatable.", rich_help_panel=_JOBS,
+        autocompletion=completing.complete_uuids,
+    ),
+]  # fmt: skip
 FlowStates = Annotated[
     list[FlowState] | None,
     typer.Option(
@@ -135,8 +153,19 @@ FlowStates = Annotated[
         metavar="STATE",
         help=f"State; repeatable. One of {_names(FlowState)}.",
         rich_help_panel=_JOBS,
+        autocompletion=completing.complete_flow_states,
     ),
 ]
+
+# -- which batches ---------------------------------------------------------------------------------
+
+BatchStates = Annotated[
+    list[BatchState] | None,
+    typer.Option(
+        "--state", "-s", metavar="STATE", help=f"State; repeatable. One of {_names(BatchState)}.",
+        autocompletion=completing.complete_batch_states,
+    ),
+]  # fmt: skip
 
 # -- listings --------------------------------------------------------------------------------------
 
@@ -153,15 +182,23 @@ Count = Annotated[bool, typer.Option("--count", help="Print only how many there 
 Columns = Annotated[
     Any,
     typer.Option(
-        "--output", "-o", parser=parsing.parse_names, metavar="COLUMN,…", help="The columns to show."
+        "--output", "-o", parser=parsing.parse_names, metavar="COLUMN,…", help="The columns to show.",
+        autocompletion=completing.complete_columns,
     ),
-]
+]  # fmt: skip
 StoredDataKeys = Annotated[
     list[str] | None,
     typer.Option("--stored-data-key", "-sdk", help="Also show this key of stored_data; repeatable."),
 ]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print JSON, for programs; messages go to stderr.", show_default=False)
+]
+"""A command that takes this takes ``--jsonl`` too: see :mod:`.jfr_typer`."""
+Watch = Annotated[
+    bool,
+    typer.Option(
+        "--watch", help="Show it again whenever something has changed, until Ctrl-C.", show_default=False
+    ),
 ]
 
 # -- actions ---------------------------------------------------------------------------------------

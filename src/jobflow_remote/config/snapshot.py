@@ -102,6 +102,11 @@ def select_project_file(project_name: str | None = None) -> tuple[str, Path] | N
     return cache.names()[path], path
 
 
+def list_project_names() -> list[str]:
+    """Names in the files of the projects folder, whether they are valid projects or not."""
+    return sorted(set(_Cache(get_settings().projects_folder).names().values()))
+
+
 def take_snapshot(project: Project, filepath: str | os.PathLike[str]) -> ProjectSnapshot:
     """The snapshot of a project that has been read."""
     workers = tuple(

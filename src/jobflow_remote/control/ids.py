@@ -25,7 +25,8 @@ def is_uuid(text: str) -> bool:
     return bool(_UUID.fullmatch(text))
 
 
-def _is_prefix(text: str) -> bool:
+def is_prefix(text: str) -> bool:
+    """Whether ``text`` may be the beginning of a uuid, and is long enough."""
     return bool(_PREFIX.fullmatch(text)) and len(text.replace("-", "")) >= MIN_PREFIX
 
 
@@ -82,7 +83,7 @@ def find_job(
     uuid: str | None = None
     if is_uuid(identifier):
         uuid = identifier.lower()
-    elif _is_prefix(identifier):
+    elif is_prefix(identifier):
         uuid = _job_uuid_by_prefix(queue, identifier)
     if uuid is None:
         return None
@@ -110,7 +111,7 @@ def resolve_job(queue: QueueDatabase, identifier: str, index: int | None = None)
 def _no_job(identifier: str, index: int | None) -> NotFoundError:
     which = f" and index {index}" if index is not None else ""
     hint = "`jf job list -m 0` lists all jobs"
-    if not is_uuid(identifier) and re.fullmatch("[0-9a-f-]{4,}", identifier) and not _is_prefix(identifier):
+    if not is_uuid(identifier) and re.fullmatch("[0-9a-f-]{4,}", identifier) and not is_prefix(identifier):
         hint = f"the beginning of a uuid needs {MIN_PREFIX} letters or more"
     return NotFoundError(f"no job has the id {identifier}{which}", hint=hint)
 
@@ -139,7 +140,7 @@ def resolve_flow(queue: QueueDatabase, identifier: str, *, is_job: bool = False)
             query: Filter = {"uuid": identifier.lower()}
             if queue.find_flows(query, fields=["uuid"], limit=1):
                 return identifier.lower()
-        elif _is_prefix(identifier) and not queue.count_jobs({"db_id": identifier}):
+        elif is_prefix(identifier) and not queue.count_jobs({"db_id": identifier}):
             found = queue.find_flows(_begins_with(identifier), fields=["uuid", "name"], limit=_MANY)
             uuid = _the_one(identifier, found, _describe_flow, "flows")
             if uuid is not None:

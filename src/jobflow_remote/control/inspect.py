@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from jobflow_remote.control.ids import resolve_flow, resolve_job
 from jobflow_remote.errors import NotFoundError
 from jobflow_remote.model.records import Document
-from jobflow_remote.model.selection import FlowSelection, JobSelection
+from jobflow_remote.model.selection import Filter, FlowSelection, JobSelection
 from jobflow_remote.model.states import JobState
 from jobflow_remote.queuedb.port import QueueDatabase, Sort
 
@@ -48,6 +48,18 @@ def list_jobs(
 ) -> list[Document]:
     """Jobs of a selection with the fields asked for; ``limit`` 0 means all."""
     return queue.find_jobs(selection.to_filter(), fields=fields, sort=sort, skip=skip, limit=limit)
+
+
+def iterate_jobs(queue: QueueDatabase, selection: JobSelection, *, at_once: int = 200) -> Iterator[Document]:
+    """Whole documents of the jobs of a selection, with their inputs, by id; a few at a time are in memory."""
+    query, last = selection.to_filter(), 0
+    while True:
+        page: Filter = {"$and": [{"db_number": {"$gt": last}}, query]}
+        found = queue.find_jobs(page, sort=(("db_number", 1),), limit=at_once, with_inputs=True)
+        yield from found
+        if len(found) < at_once:
+            return
+        last = found[-1]["db_number"]
 
 
 def job_info(

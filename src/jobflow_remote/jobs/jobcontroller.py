@@ -20,6 +20,7 @@ from jobflow_remote.control.trends import get_trends
 from jobflow_remote.errors import CapabilityMissingError, ConfigError, NotFoundError
 from jobflow_remote.jobs import querying
 from jobflow_remote.jobs.acting import Actions
+from jobflow_remote.jobs.batching import Batches
 from jobflow_remote.jobs.data import (
     DbCollection,
     FlowInfo,
@@ -44,7 +45,7 @@ Texts = str | list[str]
 Sort = list[tuple[str, int]]
 
 
-class JobController(Actions, Upkeep):
+class JobController(Actions, Upkeep, Batches):
     """Ask for jobs, flows and outputs of a project, and put flows into its queue.
 
     ``JobController.from_project_name()`` is the usual way to get one. Close it when it is no longer needed; it is a

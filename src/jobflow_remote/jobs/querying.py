@@ -27,7 +27,8 @@ def as_list(value: _T | Sequence[_T] | None) -> list[_T] | None:
     return [value]  # type: ignore[list-item]
 
 
-def _job_ids(value: Any) -> list[tuple[str, int]] | None:
+def as_pairs(value: Any) -> list[tuple[str, int]] | None:
+    """One pair of uuid and index, or several, as a list."""
     if value is None:
         return None
     pairs = [value] if isinstance(value, tuple) and value and isinstance(value[0], str) else value
@@ -56,7 +57,7 @@ def job_selection(
     """Which jobs. Dates without a zone are local; an id of a flow may be that of one of its jobs."""
     flows = as_list(flow_ids)
     return JobSelection(
-        job_ids=_job_ids(job_ids),
+        job_ids=as_pairs(job_ids),
         db_ids=as_list(db_ids),
         flow_ids=None if flows is None else _known_flows(queue, flows),
         states=as_list(states),

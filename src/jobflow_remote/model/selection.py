@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from jobflow_remote.errors import FilterError
-from jobflow_remote.model.states import FlowState, JobState
+from jobflow_remote.model.states import BatchState, FlowState, JobState
 
 Filter = dict[str, Any]
 """A Mongo filter dictionary."""
@@ -125,3 +125,34 @@ class FlowSelection:
                 raise FilterError(f"the query and another option both constrain {key}")
             result[key] = value
         return result
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSelection:
+    """Criteria on the scheduler jobs of batch workers; all of them must hold.
+
+    ``job_ids`` (uuid and index) and ``db_ids`` are jobs of ours, one of which the batch has run or runs.
+    """
+
+    process_ids: Sequence[str] | None = None
+    batch_uids: Sequence[str] | None = None
+    workers: Sequence[str] | None = None
+    states: Sequence[BatchState] | None = None
+    job_ids: Sequence[tuple[str, int]] | None = None
+    db_ids: Sequence[str] | None = None
+
+    def to_filter(self) -> Filter:
+        """The selection as a Mongo filter on documents of batches."""
+        result: Filter = {
+            **_one_of("process_id", self.process_ids),
+            **_one_of("batch_uid", self.batch_uids),
+            **_one_of("worker", self.workers),
+            **_one_of("batch_state", [state.value for state in self.states] if self.states else None),
+        }
+        # an element of ``jobs`` is [db_id, uuid, index]
+        each: list[list[Filter]] = [
+            [{"0": db_id} for db_id in self.db_ids or ()],
+            [{"1": uuid, "2": index} for uuid, index in self.job_ids or ()],
+        ]
+        wanted = [{"$or": [{"jobs": {"$elemMatch": one}} for one in ones]} for ones in each if ones]
+        return result | ({"$and": wanted} if wanted else {})

@@ -317,7 +317,23 @@ class QueueDatabase(ABC):
     def find_children(self, uuids: Sequence[str]) -> list[Document]:
         """Jobs that wait or waited for any of these uuids, without inputs."""
 
+    @abstractmethod
+    def find_batches(self, query: Filter, *, sort: Sort = (), limit: int = 0) -> list[Document]:
+        """Documents of the scheduler jobs of batch workers that match.
+
+        Without ``sort`` the latest change comes first; ties are broken by ``batch_uid``.
+
+        Raises
+        ------
+        FilterError
+            If the filter cannot be understood.
+        """
+
     # -- people ----------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def delete_batches(self, batch_uids: Sequence[str]) -> int:
+        """Forget batches; returns how many there were. Their jobs and their processes are left alone."""
 
     @abstractmethod
     def delete_flows(self, uuids: Sequence[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -87,8 +87,13 @@ def _find(
     if "db_number" not in [path for path, _ in order]:
         order.append(("db_number", -1))
     cursor = collection.find(asked, wanted, allow_disk_use=True).sort(order).skip(page.skip).limit(page.limit)
+    return [schema.strip(document) for document in ask(cursor)]
+
+
+def ask(cursor: Iterable[Document]) -> list[Document]:
+    """What the server gives; what it does not understand becomes a FilterError."""
     try:
-        return [schema.strip(document) for document in cursor]
+        return list(cursor)
     except errors.OperationFailure as exc:
         raise _refusal(exc) from exc
 

@@ -269,7 +269,19 @@ class SQLiteQueueDatabase(QueueDatabase):
         with self._reading() as connection:
             return reading.find_children(connection, uuids)
 
+    def find_batches(self, query: Filter, *, sort: Sort = (), limit: int = 0) -> list[Document]:
+        from jobflow_remote.queuedb.sqlite import batches
+
+        with self._reading() as connection:
+            return batches.find_batches(connection, query, sort=sort, limit=limit)
+
     # -- people ----------------------------------------------------------------------------------------------
+
+    def delete_batches(self, batch_uids: Sequence[str]) -> int:
+        from jobflow_remote.queuedb.sqlite import batches
+
+        with self._writing() as connection:
+            return batches.delete_batches(connection, batch_uids)
 
     def delete_flows(self, uuids: Sequence[str]) -> list[str]:
         from jobflow_remote.queuedb.sqlite import admin

@@ -21,6 +21,7 @@ import pytest
 
 from jobflow_remote.queuedb.port import QueueDatabase
 from jobflow_remote.testing.contracts.queuedb.applying import ConsequenceContract, RefusalContract
+from jobflow_remote.testing.contracts.queuedb.batches import BatchContract
 from jobflow_remote.testing.contracts.queuedb.crashes import CrashContract
 from jobflow_remote.testing.contracts.queuedb.documents import Opener, SetClock, Stage
 from jobflow_remote.testing.contracts.queuedb.life import AdministrationContract, InsertionContract
@@ -41,6 +42,7 @@ class QueueDatabaseContract(
     ConsequenceContract,
     ReadingContract,
     FlowReadingContract,
+    BatchContract,
     CrashContract,
     MovingContract,
 ):
