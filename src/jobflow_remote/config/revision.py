@@ -9,6 +9,7 @@ from typing import Any
 
 from jobflow_remote.config.project import Project
 from jobflow_remote.config.redact import redact
+from jobflow_remote.config.workers import host_key
 
 _FIXED = ("name", "base_dir", "tmp_dir", "log_dir", "daemon_dir", "queue", "jobstore")
 """Keys by which a runner that works has opened things: another value takes effect when it is started again."""
@@ -69,6 +70,15 @@ def find_changes(old: Project, new: Project) -> Changes:
         changed=tuple(name for name in present if name in workers and workers[name] != present[name]),
         keys=tuple(key for key in differing if key not in fixed),
         fixed=tuple(fixed),
+    )
+
+
+def find_moved(old: Project, new: Project) -> tuple[str, ...]:
+    """Workers that are on another machine now."""
+    return tuple(
+        name
+        for name, worker in new.workers.items()
+        if name in old.workers and host_key(worker) != host_key(old.workers[name])
     )
 
 

@@ -20,7 +20,7 @@ from typing import IO, Any
 from jobflow_remote.bootstrap import services_of
 from jobflow_remote.config.inuse import forget_in_use
 from jobflow_remote.config.project import Project
-from jobflow_remote.config.revision import find_changes
+from jobflow_remote.config.revision import find_changes, find_moved
 from jobflow_remote.engine.configuration import ConfigurationWatch, InUse
 from jobflow_remote.engine.context import RunnerContext
 from jobflow_remote.engine.databasewatch import DatabaseWatch
@@ -35,7 +35,7 @@ from jobflow_remote.errors import (
     QueueDatabaseAwayError,
     SessionLostError,
 )
-from jobflow_remote.model.lifecycle import ROLES, UNFINISHED
+from jobflow_remote.model.lifecycle import IN_SCHEDULER, ROLES, UNFINISHED
 from jobflow_remote.model.processes import process_name
 from jobflow_remote.model.records import CONFIGURATION_IN_USE
 from jobflow_remote.outputs.jobfiles import check_file_format
@@ -180,6 +180,7 @@ class Runner:
     def _go_on_by(self, project: Project) -> None:
         """A safe point: lanes whose worker is another one now end after the step in hand."""
         changes = find_changes(self.services.project, project)
+        moved = find_moved(self.services.project, project)
         self.services.project = project
         if self._heartbeat is not None:
             self._heartbeat.every_seconds = project.runner.heartbeat_seconds
@@ -193,6 +194,23 @@ class Runner:
         self._lanes.renew(workers)
         if self._desk is not None and needs_desk(project):
             self._start_task(self._desk.open(), "login desk")
+        if moved and "queue" in self.roles:
+            self._start_task(self._warn_of_moved(moved), "moved workers")
+
+    async def _warn_of_moved(self, workers: Iterable[str]) -> None:
+        """Jobs in hand cannot move with their worker."""
+        try:
+            load = await self.context.in_queue_thread(self.services.queue.workload, states=IN_SCHEDULER)
+        except JobflowRemoteError:
+            return
+        for worker in workers:
+            number = sum(jobs for (name, _), jobs in load.items() if name == worker)
+            if number:
+                logger.warning(
+                    "%d jobs of worker %s are with the scheduler of its former host, and are looked for on the new one",
+                    number,
+                    worker,
+                )
 
     async def _open_login_desk(self) -> LoginDesk:
         """Where a person at a terminal logs us in to hosts that ask questions."""

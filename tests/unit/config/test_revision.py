@@ -9,7 +9,7 @@ from typing import Any
 
 from jobflow_remote.config import Project
 from jobflow_remote.config.inuse import forget_in_use, keep_in_use, names_in_use, read_in_use
-from jobflow_remote.config.revision import find_changes, project_digest
+from jobflow_remote.config.revision import find_changes, find_moved, project_digest
 
 
 def project(**more: Any) -> Project:
@@ -56,6 +56,10 @@ class TestChanges:
         changed = find_changes(project(), with_worker("cluster", password="other"))
         assert (changed.changed, changed.fixed) == (("cluster",), ())
         assert changed.describe() == "workers ~cluster"
+
+    def test_workers_that_moved(self, projects_folder: Path) -> None:
+        assert find_moved(project(), with_worker("cluster", host="b")) == ("cluster",)
+        assert find_moved(project(), with_worker("cluster", user="me", port=22)) == ()
 
     def test_options_and_environments(self, projects_folder: Path) -> None:
         changes = find_changes(project(), project(runner={"delay_checkout": 3}, exec_config={"gcc": {}}))
