@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobflow_remote.config.snapshot import ProjectSnapshot, load_snapshot
-from jobflow_remote.errors import CapabilityMissingError, ConfigError
+from jobflow_remote.errors import ConfigError
 from jobflow_remote.queuedb import open_queue_database
 from jobflow_remote.queuedb.port import QueueDatabase
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from jobflow_remote.outputs.jobstore import OutputStore
     from jobflow_remote.schedulers.port import Scheduler
     from jobflow_remote.services.opened import Services
-
-AVAILABLE = "this version runs local workers with the shell scheduler"
 
 
 def open_queue(project_name: str | None = None) -> tuple[ProjectSnapshot, QueueDatabase]:
@@ -67,8 +65,6 @@ def make_host(worker: WorkerBase) -> Host:
 
 def make_scheduler(worker: WorkerBase) -> Scheduler:
     """The scheduler that a worker's configuration names."""
-    if worker.is_batch:
-        raise CapabilityMissingError("batch workers cannot run jobs yet", hint=AVAILABLE)
     from jobflow_remote.schedulers.qtoolkit import make_scheduler as make
     from jobflow_remote.schedulers.qtoolkit import options_of
 

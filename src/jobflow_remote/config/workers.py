@@ -71,7 +71,18 @@ class BatchConfig(_Shown):
     parallel_jobs: NonNegativeInt | None = None
     """Jobs that a pilot runs at the same time (1)."""
     sleep_time: Seconds | None = None
-    """How often an idle pilot looks for jobs, in seconds (10)."""
+    """How long an idle pilot waits at most between two looks for jobs, in seconds (2)."""
+    reuse: bool = False
+    """Jobs may follow one another in the same process; by default each has a process of its own, forked in no time."""
+    preload: list[str] = []
+    """Modules that a pilot imports once, for all of its jobs."""
+    pack: bool = False
+    """Give out the cores, GPUs and memory of the allocation: jobs run beside each other as they fit.
+
+    What they need is `cores`, `gpus`, `memory`, `nodes`, `time` in their resources; each is kept to its own.
+    `parallel_jobs`, if set, is the most at a time."""
+    keep_pending: NonNegativeInt = 0
+    """Pilots that wait in the scheduler's queue as long as there is any work, beside those that the work deserves."""
 
 
 class WorkerBase(_Shown):

@@ -15,12 +15,14 @@ from typing import Any
 
 from jobflow_remote.control.who import whoami
 from jobflow_remote.errors import JobflowRemoteError, NotAllowedError, NotFoundError
+from jobflow_remote.hosts.port import CommandResult
 from jobflow_remote.model import lifecycle
 from jobflow_remote.model.changes import ChangeSet, JobChange
 from jobflow_remote.model.decide import hold, rerun
 from jobflow_remote.model.records import JobRecord
 from jobflow_remote.model.states import JobState
 from jobflow_remote.queuedb.port import QueueDatabase
+from jobflow_remote.schedulers.handover import parse_take_back, render_take_back
 from jobflow_remote.schedulers.port import HostJob
 from jobflow_remote.services.opened import Services
 
@@ -194,7 +196,7 @@ def act_on_jobs(
     outcomes = []
     try:
         for key in keys:
-            outcome = _act(services.queue, key, decide, effects, dry_run=dry_run)
+            outcome = _act(services, key, decide, effects, dry_run=dry_run)
             on_progress(outcome)
             outcomes.append(outcome)
     finally:
@@ -220,7 +222,8 @@ def act_on_job(services: Services, key: Key, decide: Decide) -> JobOutcome:
     return outcome
 
 
-def _act(queue: QueueDatabase, key: Key, decide: Decide, effects: _Effects, *, dry_run: bool) -> JobOutcome:
+def _act(services: Services, key: Key, decide: Decide, effects: _Effects, *, dry_run: bool) -> JobOutcome:
+    queue = services.queue
     for _ in range(_TRIES):
         document = queue.get_job(*key)
         if document is None:
@@ -229,6 +232,8 @@ def _act(queue: QueueDatabase, key: Key, decide: Decide, effects: _Effects, *, d
         outcome = JobOutcome(record.db_id, record.uuid, record.index, record.name, record.state)
         try:
             changes = decide(record, queue)
+            if not dry_run:
+                _withdraw(services, record, changes)
         except JobflowRemoteError as error:
             return replace(outcome, refusal=error.message, hint=error.hint)
         before = _records(queue, changes, record)
@@ -238,6 +243,33 @@ def _act(queue: QueueDatabase, key: Key, decide: Decide, effects: _Effects, *, d
     return replace(
         outcome, refusal=f"{hold.named(record)} changes faster than it can be acted upon", hint="try again"
     )
+
+
+def _withdraw(services: Services, record: JobRecord, changes: ChangeSet) -> None:
+    """Take a job back from the pilots that is to wait.
+
+    Raises
+    ------
+    NotAllowedError
+        If one of them has begun it.
+    """
+    if record.state is not JobState.BATCH_SUBMITTED or changes.changes[0].to is not JobState.PAUSED:
+        return
+    job = HostJob(record.run_dir or "", record.attempt or "0")
+
+    async def ask() -> CommandResult:
+        try:
+            timeout = services.worker(record.worker).timeout_execute
+            host = services.host(record.worker)
+            return await host.run(render_take_back([job]), timeout_seconds=timeout)
+        finally:
+            await services.close_hosts()
+
+    if job.attempt not in parse_take_back(asyncio.run(ask())):
+        raise NotAllowedError(
+            f"cannot pause {hold.named(record)}: a pilot has begun it",
+            hint=f"`jf job stop {record.db_id}` ends it",
+        )
 
 
 def _records(queue: QueueDatabase, changes: ChangeSet, record: JobRecord) -> dict[Key, JobRecord]:
@@ -276,7 +308,7 @@ async def _cancel(
     async def on_worker(worker: str, records: Sequence[JobRecord]) -> None:
         there = [HostJob(r.run_dir or "", r.attempt or "0", r.process_id) for r in records]
         try:
-            command = services.scheduler(worker).render_cancel(there)
+            command = services.render_cancel(worker, there)
             timeout = services.worker(worker).timeout_execute
             await services.host(worker).run(command, timeout_seconds=timeout)
         except JobflowRemoteError as error:

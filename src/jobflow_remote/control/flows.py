@@ -90,7 +90,7 @@ async def _clear_workers(services: Services, jobs: Sequence[Document], what: Del
             host = services.host(worker)
             running = [_host_job(job) for job in there if what.cancel and _may_run(job)]
             if running:
-                command = services.scheduler(worker).render_cancel(running)
+                command = services.render_cancel(worker, running)
                 await host.run(command, timeout_seconds=services.worker(worker).timeout_execute)
             folders = [job["run_dir"] for job in there if what.files and job.get("run_dir")]
             if folders:
@@ -112,7 +112,10 @@ def _by_worker(jobs: Sequence[Document]) -> Mapping[str, list[Document]]:
 
 
 def _may_run(job: Document) -> bool:
-    return JobState(job["state"]) in lifecycle.IN_SCHEDULER and bool(job["remote"].get("process_id"))
+    state = JobState(job["state"])
+    return state in lifecycle.IN_PILOT or (
+        state in lifecycle.IN_SCHEDULER and bool(job["remote"].get("process_id"))
+    )
 
 
 def _host_job(job: Document) -> HostJob:

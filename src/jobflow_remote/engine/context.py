@@ -106,7 +106,7 @@ class WorkerContext:
     @property
     def max_running(self) -> int | None:
         """How many jobs may be with the scheduler at a time; None: any number."""
-        return self.config.job_limit
+        return None if self.config.is_batch else self.config.job_limit
 
 
 def host_job(record: JobRecord) -> HostJob:

@@ -78,7 +78,8 @@ class Lanes:
 
     def _make(self, name: str, worker: str) -> Lane:
         options = self._context.services.project.runner
-        step = step_class(name)(WorkerContext(self._context, worker), self._share)
+        context = WorkerContext(self._context, worker)
+        step = step_class(name, batch=context.config.is_batch)(context, self._share)
         times = LaneOptions(
             fallback_seconds(name, options), options.retry_policy(), options.unreachable_limit
         )

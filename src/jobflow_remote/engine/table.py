@@ -14,13 +14,18 @@ _CLASSES = {
     "poll": "PollStep",
     "download": "DownloadStep",
     "complete": "CompleteStep",
+    "bundle": "BundleStep",
+    "pilots": "PilotsStep",
 }
+_OF_BATCH_WORKERS = {"submit": "bundle", "poll": "pilots"}
+"""Steps that are something else where pilots run the jobs."""
 
 
-def step_class(name: str) -> type[Step]:
-    """Class of a step; only the modules of the roles at hand are imported."""
-    module = import_module(f"jobflow_remote.engine.steps.{name}")
-    found: type[Step] = getattr(module, _CLASSES[name])
+def step_class(name: str, *, batch: bool = False) -> type[Step]:
+    """Class of a step (``batch``: of a batch worker); only the modules of the roles at hand are imported."""
+    module_name = _OF_BATCH_WORKERS.get(name, name) if batch else name
+    module = import_module(f"jobflow_remote.engine.steps.{module_name}")
+    found: type[Step] = getattr(module, _CLASSES[module_name])
     return found
 
 

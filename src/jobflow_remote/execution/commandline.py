@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
+from typing import Any
 
+from jobflow_remote import layout
 from jobflow_remote.execution.run import run_job
 
 
@@ -20,10 +23,75 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--attempt", metavar="TOKEN", help="attempt to take (default: the one of the input file)"
     )
+    _add_run_batch(commands)
+    _add_forkserver(commands)
     return parser
+
+
+def _add_run_batch(commands: Any) -> None:
+    pilot = commands.add_parser("run-batch", help="be a pilot: run jobs of a batch worker, one after another")
+    pilot.add_argument("base_run_dir", metavar="BASE_RUN_DIR", help="folder of the run folders of jobs")
+    pilot.add_argument("files_dir", metavar="FILES_DIR", help="the worker's jobs_handle_dir")
+    pilot.add_argument("batch_uid", metavar="BATCH_UID", help="name of this pilot")
+    pilot.add_argument(
+        "--max-time", "-mt", type=float, metavar="S", help="start no job after so many seconds"
+    )
+    pilot.add_argument(
+        "--max-wait", "-mw", type=float, default=60.0, metavar="S", help="end after S idle seconds"
+    )
+    pilot.add_argument("--max-jobs", "-mj", type=int, metavar="N", help="end after N jobs")
+    pilot.add_argument("--parallel-jobs", "-pj", type=int, metavar="N", help="jobs at the same time (1)")
+    pilot.add_argument(
+        "--sleep-time", "-st", type=float, metavar="S", help="pause between looks when idle (10)"
+    )
+    pilot.add_argument(
+        "--lease",
+        type=float,
+        default=120.0,
+        metavar="S",
+        help="without a sign of life for so long it is dead",
+    )
+    pilot.add_argument(
+        "--preload", action="append", default=[], metavar="MODULE", help="import it once, for all jobs"
+    )
+    pilot.add_argument(
+        "--pack", action="store_true", help="give out cores, GPUs and memory of the allocation"
+    )
+    pilot.add_argument(
+        "--reuse", action="store_true", help="run jobs one after another in the same processes"
+    )
+
+
+def _add_forkserver(commands: Any) -> None:
+    server = commands.add_parser("forkserver", help="be the warm process from which jobs are forked")
+    server.add_argument("--descriptor", type=int, metavar="N", help="an open socket to speak through")
+    server.add_argument("--stdio", action="store_true", help="speak through the standard streams")
+    server.add_argument("--preload", action="append", default=[], metavar="MODULE", help="import it once")
 
 
 def run_command_line(argv: list[str] | None = None) -> int:
     """Do what ``argv`` asks for; returns the exit code."""
     arguments = _parser().parse_args(argv)
-    return run_job(arguments.folder, attempt=arguments.attempt)
+    if arguments.command == "run-batch":
+        return _run_pilot(arguments)
+    if arguments.command == "forkserver":
+        return _run_forkserver(arguments)
+    return run_job(arguments.folder, attempt=arguments.attempt or os.environ.get(layout.ATTEMPT_VARIABLE))
+
+
+def _run_pilot(arguments: argparse.Namespace) -> int:
+    from jobflow_remote.execution.pilot.options import PilotOptions
+    from jobflow_remote.execution.pilot.pilot import run_pilot
+
+    options = {key: value for key, value in vars(arguments).items() if key != "command"}
+    return run_pilot(PilotOptions(**{**options, "preload": tuple(arguments.preload)}))
+
+
+def _run_forkserver(arguments: argparse.Namespace) -> int:
+    from jobflow_remote.execution.forkserver.server import run_server
+
+    if not arguments.stdio:
+        return run_server(arguments.descriptor, arguments.descriptor, preload=arguments.preload)
+    reading, writing = os.dup(0), os.dup(1)
+    os.dup2(2, 1)  # whatever a module prints must not get between our lines
+    return run_server(reading, writing, preload=arguments.preload)

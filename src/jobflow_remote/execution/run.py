@@ -8,6 +8,7 @@ not, the process ended without a result.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 import time
@@ -82,6 +83,11 @@ def _run_taken(folder: Path, given: JobInput, attempt: str) -> None:
         os.getpid() != owner
     ):  # a child that the function forked has come back: the result is its parent's business
         return
+    if not _is_ours(folder, attempt):
+        _log(
+            f"Attempt {attempt} of {given.label} was given to another pilot meanwhile; its result is not wanted"
+        )
+        return
     result = {"response": response, "error": error, "start_time": started, "end_time": datetime.now(UTC)}
     _write_results(folder, {**result, "version": layout.FORMAT_VERSION, "attempt": attempt}, jobstore)
     _log(f"{'Finished' if error is None else 'Failed'} {given.label}")
@@ -136,6 +142,15 @@ def _take_attempt(folder: Path, attempt: str) -> bool:
     return True
 
 
+def _is_ours(folder: Path, attempt: str) -> bool:
+    """Whether nobody has taken the attempt back, believing that we were dead."""
+    try:
+        text = (folder / f"{layout.TAKEN_PREFIX}{attempt}").read_text(encoding="utf-8")
+    except OSError:  # the job may remove what it likes
+        return True
+    return not text.startswith(layout.WITHDRAWN)
+
+
 def _remove_results(folder: Path) -> None:
     """Results of an earlier attempt must not be taken for those of this one."""
     stale = [folder / layout.OUT_FILENAME, folder / layout.store_filename()]
@@ -187,6 +202,12 @@ def _describe(raised: BaseException) -> str:
 
 
 def _worker_info() -> dict[str, Any]:
+    return {"hostname": os.uname().nodename, "pid": os.getpid(), **environment_info()}
+
+
+@functools.cache
+def environment_info() -> dict[str, Any]:
+    """Python and the packages that decide what a job does."""
     from importlib.metadata import PackageNotFoundError, version
 
     def installed(package: str) -> str | None:
@@ -196,8 +217,6 @@ def _worker_info() -> dict[str, Any]:
             return None
 
     return {
-        "hostname": os.uname().nodename,
-        "pid": os.getpid(),
         "python": f"{sys.executable} {sys.version.split()[0]}",
         "jobflow_version": installed("jobflow"),
         "jobflow_remote_version": installed("jobflow-remote"),

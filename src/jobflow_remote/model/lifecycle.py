@@ -78,6 +78,8 @@ TABLE: tuple[Transition, ...] = (
     Transition("leave_queue", _states(S.SUBMITTED, S.RUNNING, S.BATCH_SUBMITTED, S.BATCH_RUNNING),
                (S.TERMINATED, S.DOWNLOADED), _RUN, "poll", "queue",
                help="the job has left the scheduler; DOWNLOADED where its files are local already"),
+    Transition("give_back", _BATCH, (S.UPLOADED, S.CHECKED_OUT), _RUN,
+               help="the pilot that had the job is gone: others shall run it"),
     Transition("download", _states(S.TERMINATED), (S.DOWNLOADED,), _RUN, "download", "transfer",
                help="the files with the results are on this machine"),
     Transition("complete", _states(S.DOWNLOADED), (S.COMPLETED, S.FAILED), _RUN, "complete", "complete",
@@ -165,6 +167,8 @@ ROLES: dict[str, tuple[str, ...]] = {
 
 IN_SCHEDULER = STEPS["poll"]
 """A scheduler (or a pilot) knows the job."""
+IN_PILOT = _BATCH
+"""A pilot has the job, or will have it."""
 PAUSABLE = sources("pause")
 RESUMABLE = sources("play")
 ERRORS = frozenset({S.FAILED, S.REMOTE_ERROR})

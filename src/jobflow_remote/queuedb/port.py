@@ -233,6 +233,17 @@ class QueueDatabase(ABC):
         """
 
     @abstractmethod
+    def put_batches(self, token: str, batches: Sequence[Document]) -> None:
+        """Write documents of scheduler jobs of batch workers (pilots): new ones, and in the place of those that have
+        the same ``batch_uid``. All or none of them.
+
+        Raises
+        ------
+        SessionLostError
+            If ``token`` is not the current session; nothing is written.
+        """
+
+    @abstractmethod
     def workload(self, *, states: frozenset[JobState] | None = None) -> dict[tuple[str, JobState], int]:
         """Number of jobs by worker and state, from an index.
 

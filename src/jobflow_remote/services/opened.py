@@ -6,7 +6,7 @@ Adapters are made on first use and kept open; :mod:`jobflow_remote.bootstrap` sa
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,8 @@ from jobflow_remote.config.workers import WorkerBase
 from jobflow_remote.errors import ConfigError
 from jobflow_remote.hosts.port import Host
 from jobflow_remote.queuedb.port import QueueDatabase
-from jobflow_remote.schedulers.port import Scheduler
+from jobflow_remote.schedulers.handover import render_withdraw
+from jobflow_remote.schedulers.port import HostJob, Scheduler
 from jobflow_remote.services import wakeup
 
 if TYPE_CHECKING:
@@ -72,6 +73,13 @@ class Services:
     def scheduler(self, worker: str) -> Scheduler:
         """How jobs are handed to the batch system of a worker."""
         return self.make_scheduler(self.worker(worker))
+
+    def render_cancel(self, worker: str, jobs: Sequence[HostJob]) -> str:
+        """Command for the host of a worker that ends jobs, whoever has them: the scheduler or a pilot."""
+        batch = self.worker(worker).batch
+        if batch is not None:
+            return render_withdraw(str(batch.jobs_handle_dir), jobs)
+        return self.scheduler(worker).render_cancel(jobs)
 
     def outputs(self, name: str | None = None) -> OutputStore:
         """The project's output store, or one of its ``optional_jobstores``; opened when it is first used."""

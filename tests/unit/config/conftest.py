@@ -44,6 +44,10 @@ def every_field() -> dict[str, Any]:
         "max_time": 3600.0,
         "parallel_jobs": 4,
         "sleep_time": 2.5,
+        "reuse": True,
+        "preload": ["numpy"],
+        "pack": True,
+        "keep_pending": 1,
     }
     login = {
         "host": "cluster",

@@ -76,11 +76,6 @@ class TestWorkers:
         assert error is not None
         assert "job_nam" in error
 
-    def test_what_this_version_cannot_do(self, tmp_path: Path) -> None:
-        error, _ = check_worker(local(tmp_path, batch={"jobs_handle_dir": "/h", "work_dir": "/b"}))
-        assert error is not None
-        assert "yet" in error
-
 
 class Store:
     """A store that connects or does not."""

@@ -37,7 +37,7 @@ def test_a_remote_error_goes_back_to_where_it_was(make_record: MakeRecord, befor
     batch = before in (S.BATCH_SUBMITTED, S.BATCH_RUNNING)
     assert change.to is (S.UPLOADED if batch else before)
     assert change.expect == {S.REMOTE_ERROR}
-    assert change.fields == reset_fields()
+    assert change.fields == reset_fields() | ({"remote.tries": 1} if batch else {})
     assert (change.holder, change.event, change.who, change.why) == (None, "retry", "ada", "disk is free")
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from jobflow_remote.config.base import ExecutionConfig
 from jobflow_remote.engine.context import host_job
+from jobflow_remote.engine.jobscript import find_exec_config, render_job_script
 from jobflow_remote.engine.outcome import Advance, Failed, Outcome
 from jobflow_remote.engine.polling import run_script
 from jobflow_remote.engine.steps.port import Step
@@ -18,7 +16,6 @@ from jobflow_remote.layout import SUBMIT_FILENAME
 from jobflow_remote.model import lifecycle
 from jobflow_remote.model.records import Document, JobRecord
 from jobflow_remote.model.states import JobState
-from jobflow_remote.schedulers.script import ScriptParts, render_script
 
 
 class SubmitStep(Step):
@@ -104,7 +101,6 @@ class SubmitStep(Step):
 
     def _script(self, record: JobRecord) -> str:
         worker = self.context.config
-        execution = self._exec_config(record)
         resources: Document = worker.resources or {} if record.resources is None else record.resources
         header = self.context.scheduler.render_header(
             name=record.name,
@@ -112,29 +108,5 @@ class SubmitStep(Step):
             resources=resources,
             attempt=record.attempt or "0",
         )
-        return render_script(
-            ScriptParts(
-                header=header,
-                run_dir=record.run_dir or "",
-                command=worker.execution_cmd,
-                pre_run=(worker.pre_run, execution.pre_run),
-                export=execution.export or {},
-                modules=execution.modules or (),
-                post_run=(worker.post_run, execution.post_run),
-                own_bin=os.path.dirname(sys.executable) if worker.is_local else None,
-            )
-        )
-
-    def _exec_config(self, record: JobRecord) -> ExecutionConfig:
-        wanted: Any = record.exec_config
-        if not wanted:
-            return ExecutionConfig()
-        if isinstance(wanted, str):
-            known = self.runner.services.project.exec_config
-            if wanted not in known:
-                raise ConfigError(
-                    f"the project has no exec_config {wanted!r}",
-                    hint=f"it has {', '.join(known) or 'none'}; add it to the project file and `jf job retry` the job",
-                )
-            return known[wanted]
-        return ExecutionConfig.model_validate({k: v for k, v in wanted.items() if not k.startswith("@")})
+        execution = find_exec_config(self.context, record)
+        return render_job_script(self.context, record, execution, header=header)

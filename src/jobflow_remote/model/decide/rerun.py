@@ -10,6 +10,7 @@ from typing import Any
 from jobflow_remote.errors import NotAllowedError
 from jobflow_remote.model import lifecycle
 from jobflow_remote.model.changes import ChangeSet, JobChange
+from jobflow_remote.model.decide import pilots
 from jobflow_remote.model.decide.hold import change_by_person, named, wait_again
 from jobflow_remote.model.records import JobRecord, reset_fields
 from jobflow_remote.model.states import JobState
@@ -36,8 +37,10 @@ def decide_retry(record: JobRecord, *, who: str, why: str | None = None) -> Chan
             f"cannot retry {named(record)}: the state that it had before REMOTE_ERROR is not known",
             hint=f"`jf job rerun {record.db_id}` starts it from the beginning",
         )
-    to = JobState.UPLOADED if before in _BATCH else before
-    change = change_by_person(record, "retry", to, who=who, why=why, fields=reset_fields())
+    fields = reset_fields()
+    if before in _BATCH:
+        before, fields = JobState.UPLOADED, fields | pilots.another_try(record)
+    change = change_by_person(record, "retry", before, who=who, why=why, fields=fields)
     return ChangeSet(record.flow_uuid, (change,))
 
 

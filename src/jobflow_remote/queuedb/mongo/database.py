@@ -212,6 +212,12 @@ class MongoQueueDatabase(QueueDatabase):
                 lambda unit: applying.apply_change_sets(connection, unit, change_sets, prefix=self._prefix),
             )
 
+    def put_batches(self, token: str, batches: Sequence[Document]) -> None:
+        from jobflow_remote.queuedb.mongo import batches as batch_documents
+
+        with self._writing() as connection:
+            batch_documents.put_batches(connection, token, batches)
+
     def workload(self, *, states: frozenset[JobState] | None = None) -> dict[tuple[str, JobState], int]:
         with self._reading() as connection:
             return sessions.count_workload(connection, states)

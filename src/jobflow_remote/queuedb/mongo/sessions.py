@@ -62,6 +62,13 @@ def _lost(present: str | None) -> SessionLostError:
     )
 
 
+def check_token(connection: Connection, token: str) -> None:
+    """Refuse a session that is not the present one."""
+    present = current_token(connection)
+    if token != present:
+        raise _lost(present)
+
+
 def describe_session(session: RunnerSession) -> str:
     """Whose session it is, where and since when."""
     owner = session.owner

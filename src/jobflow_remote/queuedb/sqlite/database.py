@@ -203,6 +203,13 @@ class SQLiteQueueDatabase(QueueDatabase):
         with self._writing() as connection:
             return applying.apply_change_sets(connection, change_sets, prefix=self._prefix, now=self._clock())
 
+    def put_batches(self, token: str, batches: Sequence[Document]) -> None:
+        from jobflow_remote.queuedb.sqlite import transfer
+
+        with self._writing() as connection:
+            sessions.check_token(connection, token)
+            transfer.load(connection, "batches", batches)
+
     def workload(self, *, states: frozenset[JobState] | None = None) -> dict[tuple[str, JobState], int]:
         with self._reading() as connection:
             return sessions.count_workload(connection, states)

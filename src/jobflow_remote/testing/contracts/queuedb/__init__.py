@@ -26,6 +26,7 @@ from jobflow_remote.testing.contracts.queuedb.crashes import CrashContract
 from jobflow_remote.testing.contracts.queuedb.documents import Opener, SetClock, Stage
 from jobflow_remote.testing.contracts.queuedb.life import AdministrationContract, InsertionContract
 from jobflow_remote.testing.contracts.queuedb.moving import MovingContract
+from jobflow_remote.testing.contracts.queuedb.pilots import PilotDocumentsContract
 from jobflow_remote.testing.contracts.queuedb.reading import FlowReadingContract, ReadingContract, populate
 from jobflow_remote.testing.contracts.queuedb.sessions import ClaimContract, DueContract, SessionContract
 
@@ -43,6 +44,7 @@ class QueueDatabaseContract(
     ReadingContract,
     FlowReadingContract,
     BatchContract,
+    PilotDocumentsContract,
     CrashContract,
     MovingContract,
 ):

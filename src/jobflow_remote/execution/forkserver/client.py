@@ -1,0 +1,127 @@
+"""A fork server as its owner sees it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jobflow_remote.errors import JobflowRemoteError
+from jobflow_remote.execution.forkserver.channel import Channel
+from jobflow_remote.execution.forkserver.order import Message, Order
+
+
+class ForkServerProcess:
+    """Starts a fork server and speaks with it; :meth:`receive` gives what it has to tell."""
+
+    def __init__(
+        self,
+        *,
+        preload: Sequence[str] = (),
+        launcher: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        words = [*launcher, sys.executable, "-m", "jobflow_remote.execution", "forkserver"]
+        for module in preload:
+            words += ["--preload", module]
+        self.jobs: dict[str, int] = {}
+        """Jobs under way and their processes."""
+        self.ready = False
+        """It has imported everything."""
+        if launcher:  # another node: a launcher passes on standard streams and nothing else
+            self._process = subprocess.Popen(
+                [*words, "--stdio"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+            )
+            assert self._process.stdin is not None
+            assert self._process.stdout is not None
+            self.channel = Channel(
+                os.dup(self._process.stdout.fileno()), os.dup(self._process.stdin.fileno())
+            )
+            self._process.stdin.close()
+            self._process.stdout.close()
+            return
+        ours, theirs = socket.socketpair()
+        with theirs:
+            number = str(theirs.fileno())
+            self._process = subprocess.Popen(
+                [*words, "--descriptor", number],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                env=environment,
+            )
+        number_here = ours.detach()
+        self.channel = Channel(number_here, number_here)
+
+    @property
+    def pid(self) -> int:
+        """Process id of the server, or of what launched it."""
+        return self._process.pid
+
+    @property
+    def gone(self) -> bool:
+        """Whether it ended; its jobs, as far as this process can tell, with it."""
+        return self.channel.closed
+
+    def fileno(self) -> int:
+        """For selectors: readable when there is something to :meth:`receive`."""
+        return self.channel.reading
+
+    def start(self, order: Order) -> None:
+        """Have a job run."""
+        self.jobs[order.id] = 0
+        self.channel.send(order.as_message())
+
+    def signal(self, job: str, number: int) -> None:
+        """Send a signal to the process group of a job."""
+        self.channel.send({"op": "signal", "id": job, "signal": number})
+
+    def receive(self) -> list[Message]:
+        """What it has told since the last call.
+
+        Raises
+        ------
+        JobflowRemoteError
+            If it cannot work; the message says why.
+        """
+        messages = self.channel.receive()
+        for message in messages:
+            kind = message["event"]
+            if kind == "ready":
+                self.ready = True
+            elif kind == "refused":
+                raise JobflowRemoteError(message["why"], hint="take it out of `preload`, or mend it")
+            elif kind == "started":
+                self.jobs[message["id"]] = message["pid"]
+            elif kind == "ended":
+                self.jobs.pop(message["id"], None)
+        return messages
+
+    def close(self) -> None:
+        """End it, and its jobs; may be called twice."""
+        self.channel.close()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self.end_jobs()
+
+    def end_jobs(self) -> None:
+        """End what a server that was killed may have left."""
+        for pid in self.jobs.values():
+            if pid:
+                with contextlib.suppress(OSError):
+                    os.killpg(pid, signal.SIGKILL)
+        self.jobs.clear()
+
+    def __enter__(self) -> ForkServerProcess:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()

@@ -1,0 +1,176 @@
+"""Who gets what of an allocation: nodes, cores, GPUs, memory. Pure bookkeeping."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from jobflow_remote.execution.pilot.ticket import Needs
+
+_WHOLE = 1.0
+_TINY = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class NodeShare:
+    """What an allocation has of one node."""
+
+    name: str
+    cores: tuple[int, ...]
+    """Numbers of the processors."""
+    gpus: tuple[str, ...] = ()
+    memory_mb: int | None = None
+    """None: nobody counts it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What one job has."""
+
+    nodes: tuple[str, ...]
+    cores: tuple[int, ...] = ()
+    gpus: tuple[str, ...] = ()
+    gpu_share: float = 0.0
+    """Of each of ``gpus``."""
+    memory_mb: int = 0
+    whole_nodes: bool = False
+
+    @property
+    def node(self) -> str:
+        """Where the job begins."""
+        return self.nodes[0]
+
+
+@dataclass
+class _Node:
+    share: NodeShare
+    cores: list[int]
+    gpus: dict[str, float]
+    memory_mb: int | None
+    jobs: int = 0
+
+    @classmethod
+    def of(cls, share: NodeShare) -> _Node:
+        return cls(share, list(share.cores), dict.fromkeys(share.gpus, _WHOLE), share.memory_mb)
+
+
+@dataclass
+class Placement:
+    """Gives places and takes them back."""
+
+    nodes: Sequence[NodeShare]
+    places: int | None = 1
+    """Most jobs at the same time; None: as many as fit."""
+    packs: bool = False
+    """Whether cores, GPUs and memory are given out; otherwise a job gets one of ``places`` and may use all."""
+    used: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self._nodes = {share.name: _Node.of(share) for share in self.nodes}
+
+    @property
+    def capacity(self) -> int:
+        """Jobs of one core (one place) that fit."""
+        cores = sum(len(share.cores) for share in self.nodes) if self.packs else None
+        if self.places is None:
+            return max(1, cores or 1)
+        return self.places if cores is None else max(1, min(self.places, cores))
+
+    @property
+    def cores(self) -> int:
+        """Number of cores of the allocation."""
+        return sum(len(share.cores) for share in self.nodes)
+
+    def why_never(self, needs: Needs) -> str | None:
+        """Why a job would not fit even if nothing else ran; None: it would."""
+        if not self.packs:
+            return None
+        if needs.nodes > len(self.nodes):
+            return f"it needs {needs.nodes} nodes, and its pilots have {len(self.nodes)}"
+        best = max(self.nodes, key=lambda share: len(share.cores))
+        if needs.cores is not None and needs.cores > len(best.cores) * needs.nodes:
+            return f"it needs {needs.cores} cores, and its pilots have {len(best.cores)} on a node"
+        gpus = max(len(share.gpus) for share in self.nodes)
+        if needs.gpus > gpus * needs.nodes:
+            return f"it needs {needs.gpus:g} GPUs, and its pilots have {gpus} on a node"
+        memory = [share.memory_mb for share in self.nodes if share.memory_mb is not None]
+        if needs.memory_mb and memory and needs.memory_mb > max(memory):
+            return f"it needs {needs.memory_mb} MB, and its pilots have {max(memory)} MB on a node"
+        return None
+
+    def take(self, needs: Needs) -> Place | None:
+        """A place for a job; None: not now."""
+        if self.places is not None and self.used >= self.places:
+            return None
+        place = self._find(needs)
+        if place is not None:
+            self._book(place, -1)
+            self.used += 1
+        return place
+
+    def give(self, place: Place) -> None:
+        """The job of a place has ended."""
+        self._book(place, +1)
+        self.used -= 1
+
+    def lose(self, node: str) -> None:
+        """A node is gone; no job gets it any more."""
+        self._nodes.pop(node, None)
+
+    # -- inside ------------------------------------------------------------------------------------------------
+
+    def _find(self, needs: Needs) -> Place | None:
+        if not self._nodes:
+            return None
+        if not self.packs:
+            return Place((min(self._nodes.values(), key=lambda node: node.jobs).share.name,))
+        if needs.whole_nodes or needs.nodes > 1:
+            return self._find_whole(needs)
+        wanted = needs.cores or 1
+        fitting = [node for node in self._nodes.values() if self._fits(node, needs, wanted)]
+        if not fitting:
+            return None
+        node = min(fitting, key=lambda each: (len(each.gpus) if not needs.gpus else 0, len(each.cores)))
+        gpus, share = _choose_gpus(node, needs.gpus)
+        return Place((node.share.name,), tuple(node.cores[:wanted]), gpus, share, needs.memory_mb)
+
+    def _fits(self, node: _Node, needs: Needs, wanted: int) -> bool:
+        if len(node.cores) < wanted or (node.memory_mb is not None and node.memory_mb < needs.memory_mb):
+            return False
+        return not needs.gpus or bool(_choose_gpus(node, needs.gpus)[0])
+
+    def _find_whole(self, needs: Needs) -> Place | None:
+        free = [node for node in self._nodes.values() if node.jobs == 0]
+        if len(free) < needs.nodes:
+            return None
+        chosen = free[: needs.nodes]
+        first = chosen[0].share
+        return Place(
+            tuple(node.share.name for node in chosen), first.cores, first.gpus, _WHOLE, whole_nodes=True
+        )
+
+    def _book(self, place: Place, sign: int) -> None:
+        for name in place.nodes:
+            node = self._nodes.get(name)
+            if node is None:
+                continue
+            node.jobs -= sign
+            cores = node.share.cores if place.whole_nodes else place.cores
+            node.cores = sorted({*node.cores, *cores} if sign > 0 else {*node.cores} - {*cores})
+            for gpu in node.share.gpus if place.whole_nodes else place.gpus:
+                node.gpus[gpu] += sign * place.gpu_share
+            if node.memory_mb is not None:
+                whole = node.share.memory_mb or 0
+                node.memory_mb += sign * (whole if place.whole_nodes else place.memory_mb)
+
+
+def _choose_gpus(node: _Node, wanted: float) -> tuple[tuple[str, ...], float]:
+    """GPUs for a job: whole ones, or a share of one that is in use already rather than of a fresh one."""
+    if not wanted:
+        return (), 0.0
+    if wanted < _WHOLE:
+        fitting = [(free, name) for name, free in node.gpus.items() if free + _TINY >= wanted]
+        return ((min(fitting)[1],), wanted) if fitting else ((), 0.0)
+    whole = [name for name, free in node.gpus.items() if free + _TINY >= _WHOLE]
+    number = round(wanted)
+    return (tuple(whole[:number]), _WHOLE) if len(whole) >= number else ((), 0.0)
