@@ -253,6 +253,16 @@ class Slurm:
                     for pid in (*descendants(step), step):
                         Daemon(pid, start_time(pid)).signal(signal.SIGKILL)
 
+    def restart_all(self) -> None:
+        """Have controller and nodes read a configuration that was changed."""
+        for name in [f"n{number}" for number in range(1, self.nodes + 1)]:
+            self._daemons.pop(name).end()
+        self.stop_controller()
+        self.start_controller()
+        for number in range(1, self.nodes + 1):
+            self.start_node(f"n{number}")
+        wait_until(lambda: self._ready() == self.nodes, 60, f"the nodes of Slurm come up ({self.folder})")
+
     def expire(self, job_id: str) -> None:
         """Let the time of a job be over; Slurm looks at it every 30 s."""
         run(["scontrol", "update", f"JobId={job_id}", "EndTime=now"])

@@ -51,6 +51,53 @@ def adds(worker: str, number: str) -> list[str]:
     return list(submit_flow(Flow([add(each, 1) for each in range(int(number))]), worker=worker))
 
 
+def ending_once(worker: str, number: str, path: str, seconds: str) -> int:
+    """Jobs that each leave a line when they are through."""
+    from jobflow import Flow
+    from pilot_jobs import ends_once
+
+    jobs = [ends_once(path, each, float(seconds)) for each in range(int(number))]
+    return len(submit_flow(Flow(jobs), worker=worker))
+
+
+def mixed_bag(worker: str, number: str, path: str) -> int:
+    """Jobs of one core, four cores, a GPU, and whole nodes."""
+    from jobflow import Flow
+    from pilot_jobs import occupies
+
+    from jobflow_remote import set_run_config
+
+    kinds: list[dict[str, Any]] = [
+        {"cores": 1}, {"cores": 1}, {"cores": 1}, {"cores": 4}, {"cores": 4}, {"cores": 1, "gpus": 1},
+        {"cores": 2, "gpus": 1}, {"cores": 1}, {"cores": 4}, {"nodes": 1, "exclusive": True},
+    ]  # fmt: skip
+    jobs = []
+    for each in range(int(number)):
+        made = occupies(path, 1.0 + (each * 7 % 10) / 5)
+        set_run_config(made, resources=kinds[each % len(kinds)])
+        jobs.append(made)
+    return len(submit_flow(Flow(jobs), worker=worker))
+
+
+def harmful(worker: str, neighbours: str) -> dict[str, Any]:
+    """Jobs that do harm, among others that do not; their ids."""
+    import pilot_jobs
+    from jobflow import Flow
+
+    from jobflow_remote.testing.jobs import add
+
+    kinds = ("leaks_a_gigabyte", "kills_its_group", "closes_descriptors", "forks_a_daemon")
+    bad = [getattr(pilot_jobs, kind)() for kind in kinds]
+    good = [add(each, 1) for each in range(int(neighbours))]
+    part = len(good) // len(bad)
+    jobs = [job for k, one in enumerate(bad) for job in (*good[k * part : (k + 1) * part], one)]
+    ids = dict(zip([job.uuid for job in jobs], submit_flow(Flow(jobs), worker=worker), strict=True))
+    return {
+        "harmful": {kind: ids[job.uuid] for kind, job in zip(kinds, bad, strict=True)},
+        "neighbours": [ids[job.uuid] for job in good],
+    }
+
+
 def complaining(worker: str, words: str, seconds: str, resources: str) -> list[str]:
     """A job that says ``words`` on its error stream and sleeps; its id."""
     from cluster_jobs import complain_and_sleep

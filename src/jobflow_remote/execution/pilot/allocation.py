@@ -125,10 +125,10 @@ def _expand_counts(text: str, nodes: int) -> list[int]:
 def parse_slurm_nodes(text: str) -> dict[str, dict[str, str]]:
     """By node: what ``scontrol show job -d`` says of its ``CPU_IDs``, ``Mem`` and ``GRES``."""
     found: dict[str, dict[str, str]] = {}
-    for names, rest in re.findall(r"\bNodes=(\S+) (CPU_IDs=.*?)(?= Nodes=| \w+=\S* \w+=|$)", text):
-        words = dict(word.split("=", 1) for word in rest.split() if "=" in word)
+    pattern = r"\bNodes=(\S+) CPU_IDs=(\S*) Mem=(\S*)(?: GRES(?:_IDX)?=(\S*))?"
+    for names, cores, memory, gres in re.findall(pattern, text):
         for name in expand_nodes(names):
-            found[name] = words
+            found[name] = {"CPU_IDs": cores, "Mem": memory, "GRES": gres}
     return found
 
 

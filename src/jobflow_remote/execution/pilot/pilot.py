@@ -170,7 +170,8 @@ class Pilot:
     # -- work --------------------------------------------------------------------------------------------------
 
     def _wanted(self) -> int:
-        return max(2 * self.placement.capacity, 8, int(self.times.jobs_per_second() * _AHEAD_SECONDS))
+        ahead = 4 if self.placement.packs else 2
+        return max(ahead * self.placement.capacity, 8, int(self.times.jobs_per_second() * _AHEAD_SECONDS))
 
     def _room(self) -> int:
         if self.options.max_jobs is None:
@@ -221,6 +222,8 @@ class Pilot:
     def _start_jobs(self, now: float) -> None:
         waiting: deque[Ticket] = deque()
         blocked = False
+        if self.placement.packs:  # large jobs first: what is left between them is filled by the small ones
+            self.queue = deque(sorted(self.queue, key=self._turn_of(now)))
         while self.queue and not blocked and self.placement.used < (self.placement.places or sys.maxsize):
             ticket = self.queue.popleft()
             place = None
@@ -237,6 +240,15 @@ class Pilot:
             self.stop("what is left of the allocation is too short for the jobs at hand", interrupt=False)
         if self.options.max_jobs is not None and self.started >= self.options.max_jobs:
             self.stop(f"{self.started} jobs, as many as it may run", interrupt=False)
+
+    def _turn_of(self, now: float) -> Callable[[Ticket], tuple[bool, float]]:
+        """Jobs that have waited too long come first, then the larger ones."""
+
+        def turn(ticket: Ticket) -> tuple[bool, float]:
+            late = now - self._blocked_since.get(ticket.attempt, now) > _PATIENCE_SECONDS
+            return not late, -self.placement.size_of(ticket.needs)
+
+        return turn
 
     def _start(self, ticket: Ticket, place: Place) -> None:
         self._blocked_since.pop(ticket.attempt, None)

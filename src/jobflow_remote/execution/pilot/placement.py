@@ -98,6 +98,13 @@ class Placement:
             return f"it needs {needs.memory_mb} MB, and its pilots have {max(memory)} MB on a node"
         return None
 
+    def size_of(self, needs: Needs) -> float:
+        """How much of the allocation a job takes, in cores; GPUs are rare."""
+        per_node = self.cores / max(1, len(self.nodes))
+        if needs.whole_nodes or needs.nodes > 1:
+            return needs.nodes * per_node
+        return (needs.cores or 1) + needs.gpus * per_node / 4
+
     def take(self, needs: Needs) -> Place | None:
         """A place for a job; None: not now."""
         if self.places is not None and self.used >= self.places:
