@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.home import Home
+from tests.services.mongod import Mongod
 from tests.services.slowproxy import SlowProxy
 from tests.services.slurm import Slurm
 from tests.services.sshd import Sshd
@@ -165,9 +166,39 @@ class Shows:
         return is_true(f"add, {what}", pace >= bound, figure=figure, bound=f"≥ {bound:.0f} jobs/s"), pace
 
     def _reference(self, number: int) -> float:
-        from tests.shows.pilots101 import measure_reference
+        """Jobs a second of release 1.0.1 with a batch worker as it comes, looking around every second."""
+        from pymongo import MongoClient
 
-        return measure_reference(Path(self.options.reference), self.folder / "reference", number)
+        server = Mongod(self.folder / "mongod").start()
+        batch = {
+            "jobs_handle_dir": "@FOLDER@/handle", "work_dir": "@FOLDER@/pilots", "parallel_jobs": 2,
+            "max_wait": 20, "sleep_time": 1,
+        }  # fmt: skip
+        worker = {
+            "type": "local", "scheduler_type": "shell", "work_dir": "@FOLDER@/runs", "max_jobs": 1, "batch": batch,
+        }  # fmt: skip
+        delays = {
+            f"delay_{name}": 1 for name in ("checkout", "check_run_status", "advance_status", "update_batch")
+        }
+        bin_folder = Path(self.options.reference) / "bin"
+        try:
+            with far_home(
+                {"pilots": worker}, server=server, runner=delays, bin=bin_folder, label="1.0.1"
+            ) as home:
+                home.jf("admin", "reset", "-f", check=False)
+                home.jf("runner", "start")
+                started = time.monotonic()
+                home.drive("submit", "wide", str(number))
+                with MongoClient[dict[str, Any]](server.uri) as client:
+                    jobs = client["far"]["jobs"]
+                    wait_for(
+                        f"{number} jobs of 1.0.1 are COMPLETED",
+                        lambda: jobs.count_documents({"state": "COMPLETED"}) >= number,
+                        60 + 10 * number,
+                    )
+                return number / (time.monotonic() - started)
+        finally:
+            server.stop()
 
     @contextlib.contextmanager
     def _slurm(self, **options: Any) -> Iterator[Slurm]:
