@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -67,26 +68,48 @@ def init(
     With --yes it asks nothing and takes the defaults for what no option says. Queue and outputs are kept in files in
     the folder of the project; `jf project edit` changes that.
     """
-    from jobflow_remote.control.newproject import WorkerWish, guess_scheduler
-
     asking = Asking(yes)
     project = asking.text("Name of the project", name, "main")
     _refuse_existing(project)
-    place = _choose_host(asking, host)
-    chosen = asking.text(
-        "Scheduler (slurm, pbs, sge, shell)", scheduler, guess_scheduler(None if place == _HERE else place)
-    )
+    given = Given(host, user, worker, scheduler, work_dir, partition, resources, pre_run, max_jobs, ask)
+    wishes = [_describe_worker(asking, project, given)]
+    while asking.agree("Describe another worker?"):
+        wishes.append(_describe_worker(asking, project, Given()))
+    _create(project, wishes)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What options say of a worker; nobody is asked for it."""
+
+    host: str | None = None
+    user: str | None = None
+    worker: str | None = None
+    scheduler: str | None = None
+    work_dir: str | None = None
+    partition: str | None = None
+    resources: dict[str, Any] | None = None
+    pre_run: str | None = None
+    max_jobs: int | None = None
+    ask_host: bool | None = None
+
+
+def _describe_worker(asking: Asking, project: str, given: Given) -> WorkerWish:
+    from jobflow_remote.control.newproject import WorkerWish, guess_scheduler
+
+    place = _choose_host(asking, given.host)
+    host = None if place == _HERE else place
     wish = WorkerWish(
-        name=asking.text("Name of the worker", worker, "local_shell" if place == _HERE else place),
-        scheduler=chosen,
-        host=None if place == _HERE else place,
-        user=user,
-        pre_run=pre_run,
-        max_jobs=max_jobs,
-        resources={key: _number(value) for key, value in (resources or {}).items()},
+        scheduler=asking.text("Scheduler (slurm, pbs, sge, shell)", given.scheduler, guess_scheduler(host)),
+        name=asking.text("Name of the worker", given.worker, host or "local_shell"),
+        host=host,
+        user=given.user,
+        pre_run=given.pre_run,
+        max_jobs=given.max_jobs,
+        resources={key: _number(value) for key, value in (given.resources or {}).items()},
     )
-    facts = _ask_host(asking, wish, ask)
-    _create(project, _complete(asking, wish, facts, project=project, work_dir=work_dir, partition=partition))
+    facts = _ask_host(asking, wish, given.ask_host)
+    return _complete(asking, wish, facts, project=project, work_dir=given.work_dir, partition=given.partition)
 
 
 def _number(value: Any) -> Any:
@@ -213,12 +236,12 @@ def _choose_partition(asking: Asking, facts: HostFacts | None) -> str | None:
     return asking.text("Partition for jobs", None, default)
 
 
-def _create(name: str, wish: WorkerWish) -> None:
+def _create(name: str, wishes: list[WorkerWish]) -> None:
     from jobflow_remote.config.manager import ConfigManager
     from jobflow_remote.control.newproject import make_project
 
     manager = ConfigManager(exclude_unset=True)
-    manager.create_project(make_project(name, [wish]), explained=True)
+    manager.create_project(make_project(name, wishes), explained=True)
     path = manager.get_project_data(name).filepath
     print_message(f"The project {name} is described in {path}")
     print_note(f"`jf -p {name} project check --run` tells whether it works, `jf project edit` changes it")

@@ -88,6 +88,14 @@ class TestInit:
         assert (worker.host, worker.scheduler_type) == ("cluster", "slurm")
         assert (str(worker.work_dir), worker.pre_run) == ("/scratch", "source activate")
 
+    def test_several_workers(self, world: Any, jf: Any, user: Path) -> None:
+        first = ["mine", "0", "shell", "", ""]
+        second = ["y", "elsewhere", "pbs", "", "n", "/scratch", "-", "n"]
+        jf("project init", cli_input="\n".join([*first, *second]) + "\n")
+        workers: Any = ConfigManager().get_project("mine").workers
+        assert list(workers) == ["local_shell", "elsewhere"]
+        assert (workers["elsewhere"].scheduler_type, workers["elsewhere"].pre_run) == ("pbs", None)
+
     def test_partitions_of_the_scheduler(self, world: Any, jf: Any, user: Path) -> None:
         jf(
             "project init mine --worker-host local --scheduler slurm --worker here",
