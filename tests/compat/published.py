@@ -431,8 +431,5 @@ PENDING = {
         "get_runner_pings", "clean_runner_pings", "unlock_runner",
     )),
     *(f"jobflow_remote.jobs.daemon:DaemonManager.{name}" for name in DAEMON),
-    *(f"{module}:{name}" for module in ("jobflow_remote.jobs.report", "jobflow_remote.jobs.graph")
-      for name in NAMES[module]),
-    *(where for where in SIGNATURES if ".jobs.report:" in where or ".jobs.graph:" in where),
 }  # fmt: skip
 """Names that are still being written."""

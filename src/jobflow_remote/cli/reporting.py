@@ -80,8 +80,8 @@ def job_report(
     console = out_console()
     console.print(_summary(report, "Jobs"))
     console.print(_histogram(report.state_counts, leave_out="COMPLETED"))
-    if report.longest:
-        console.print(_longest(report.longest))
+    if report.longest_running:
+        console.print(_longest(report.longest_running))
     if report.workers:
         console.print(_workers(report))
     console.print(_trends(report.trends))

@@ -77,16 +77,18 @@ class WorkerCounts:
     total: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class JobCounts:
     """Where all jobs are."""
 
     state_counts: dict[JobState, int]
     """Every state, zeros included."""
-    workers: dict[str, WorkerCounts]
     trends: JobTrends
-    longest: list[Document]
-    """Jobs that run, the longest first; at most five."""
+    longest_running: list[Any]
+    """Jobs that run, the longest first; at most five. Documents, unless somebody made more of them."""
+    worker_utilization: dict[str, int]
+    """Worker → number of its jobs."""
+    workers: dict[str, WorkerCounts]
 
     @property
     def running(self) -> int:
@@ -113,13 +115,17 @@ class JobCounts:
         """How many there are."""
         return sum(self.state_counts.values())
 
-    @property
-    def worker_utilization(self) -> dict[str, int]:
-        """Worker → number of its jobs."""
-        return {name: counts.total for name, counts in self.workers.items()}
+    def _repr_html_(self) -> str:
+        """How a notebook shows it."""
+        from jobflow_remote.control.drawing.notebook import render_counts, render_trends
+
+        trends = self.trends
+        return render_counts(self.state_counts, caption=f"{self.total:,} jobs") + render_trends(
+            trends.interval, trends.dates, trends.series()
+        )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FlowCounts:
     """Where all flows are."""
 
@@ -147,6 +153,15 @@ class FlowCounts:
         """How many there are."""
         return sum(self.state_counts.values())
 
+    def _repr_html_(self) -> str:
+        """How a notebook shows it."""
+        from jobflow_remote.control.drawing.notebook import render_counts, render_trends
+
+        trends = self.trends
+        return render_counts(self.state_counts, caption=f"{self.total:,} flows") + render_trends(
+            trends.interval, trends.dates, trends.series()
+        )
+
 
 def report_jobs(
     queue: QueueDatabase, *, interval: str = "days", num_intervals: int | None = None, zone: str = LOCAL
@@ -167,11 +182,13 @@ def report_jobs(
         sort=(("start_time", 1),),
         limit=_LONGEST,
     )
+    workers = {name: _count_worker(by_worker, name) for name in sorted({name for name, _ in by_worker})}
     return JobCounts(
         state_counts=_sum_states(by_worker),
-        workers={name: _count_worker(by_worker, name) for name in sorted({name for name, _ in by_worker})},
         trends=JobTrends(interval, *_columns(trends, ends)),
-        longest=longest,
+        longest_running=longest,
+        worker_utilization={name: counts.total for name, counts in workers.items()},
+        workers=workers,
     )
 
 
@@ -301,6 +318,6 @@ def as_plain(report: JobCounts | FlowCounts) -> Document:
                 "worker": job["worker"],
                 "start_time": job["start_time"],
             }
-            for job in report.longest
+            for job in report.longest_running
         ]
     return plain

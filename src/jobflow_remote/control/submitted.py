@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from jobflow_remote.control.inspect import JOB_SUMMARY
 from jobflow_remote.errors import JobflowRemoteError, NotFoundError
 from jobflow_remote.model.lifecycle import ACTIVE
 from jobflow_remote.model.states import FlowState, JobState
@@ -102,6 +103,30 @@ class SubmittedFlow(list[str]):
             if not found:
                 raise NotFoundError(f"there is no job {db_id or self[-1]}")
             return store.get_output(found[0]["uuid"], load=load)
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: the flow and its jobs as they are now."""
+        from jobflow_remote.bootstrap import open_queue
+        from jobflow_remote.control.drawing.notebook import MANY, render_jobs, render_values
+
+        order = (("db_number", 1),)
+        try:
+            _, queue = open_queue(self.project)
+            try:
+                flow = self._flow(queue)
+                jobs = queue.find_jobs(
+                    {"flow_uuid": self.flow_uuid}, fields=JOB_SUMMARY, sort=order, limit=MANY
+                )
+            finally:
+                queue.close()
+        except JobflowRemoteError as error:  # what is shown must not fail
+            return render_values(
+                {"flow id": self.flow_uuid, "jobs": ", ".join(self), "not shown": error.message}
+            )
+        counts = ", ".join(f"{number} {state}" for state, number in flow["counts"].items() if number)
+        shown = {"state": flow["state"], "flow id": self.flow_uuid, "project": self.project, "jobs": counts}
+        rows = [{**job, "name": (job.get("job") or {}).get("name")} for job in jobs]
+        return render_values(shown, caption=flow["name"]) + render_jobs(rows)
 
     def _flow(self, queue: Any = None) -> dict[str, Any]:
         from jobflow_remote.bootstrap import open_queue

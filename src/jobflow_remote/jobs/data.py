@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from jobflow_remote.jobs import display
 from jobflow_remote.layout import IN_FILENAME, OUT_FILENAME
 from jobflow_remote.model import records
 from jobflow_remote.model.clock import utcnow
@@ -132,6 +133,9 @@ class JobInfo(_JobRecord):
     def estimated_run_time(self) -> float | None:
         """Seconds since the job started."""
         return None if self.start_time is None else (utcnow() - self.start_time).total_seconds()
+
+    def _repr_html_(self) -> str:
+        return display.show_job(self)
 
     @classmethod
     def from_query_output(cls, d: Mapping[str, Any]) -> Self:
@@ -315,6 +319,9 @@ class FlowInfo(BaseModel):
     def ids_mapping(self) -> dict[str, dict[int, str]]:
         """uuid → index → db_id."""
         return _map_ids(list(zip(self.db_ids, self.job_ids, self.job_indexes, strict=True)))
+
+    def _repr_html_(self) -> str:
+        return display.show_flow(self)
 
     def iter_job_prop(self) -> Iterator[dict[str, Any]]:
         """What is known of each job, one dictionary after the other."""

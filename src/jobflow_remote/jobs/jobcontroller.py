@@ -29,6 +29,7 @@ from jobflow_remote.jobs.data import (
     projection_flow_info_jobs,
     projection_job_info,
 )
+from jobflow_remote.jobs.display import FlowList, JobList
 from jobflow_remote.jobs.querying import Raw, get_flow_leafs
 from jobflow_remote.jobs.upkeep import Upkeep
 from jobflow_remote.model.states import FlowState, JobState
@@ -185,7 +186,7 @@ class JobController(Actions, Upkeep, Batches):
         """Jobs that match a Mongo filter; further arguments are those of pymongo's ``find``."""
         kwargs["projection"] = projection_job_info
         found = querying.find_jobs(self.queue, query, with_inputs=False, **kwargs)
-        return [JobInfo.from_query_output(document) for document in found]
+        return JobList(JobInfo.from_query_output(document) for document in found)
 
     def get_jobs_info(
         self,
@@ -379,7 +380,7 @@ class JobController(Actions, Upkeep, Batches):
             self._add_jobs(
                 flows, "jobs_list", [*projection_job_info, *projection_flow_info_jobs, *more], jobs_sort
             )
-        return [FlowInfo.from_query_dict(flow) for flow in flows]
+        return FlowList(FlowInfo.from_query_dict(flow) for flow in flows)
 
     def _add_jobs(self, flows: Sequence[Raw], key: str, fields: Any, sort: Sort | None = None) -> None:
         """Put the documents of its jobs into each flow."""

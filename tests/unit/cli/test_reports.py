@@ -38,7 +38,7 @@ def test_jobs_are_counted(five: Any) -> None:
     assert report.state_counts[JobState.READY] == report.state_counts[JobState.WAITING] == 1
     assert report.state_counts[JobState.PAUSED] == 0
     assert report.worker_utilization == {"local_shell": 5}
-    assert [job["db_id"] for job in report.longest] == ["5"]
+    assert [job["db_id"] for job in report.longest_running] == ["5"]
     assert sum(report.trends.completed) == sum(report.trends.failed) == 1
     assert sum(report.trends.remote_error) == 0
     assert report.trends.num_intervals == 7
