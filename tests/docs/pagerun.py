@@ -16,6 +16,7 @@ import ast
 import os
 import re
 import shlex
+import subprocess
 import sys
 import tomllib
 from dataclasses import dataclass, field
@@ -137,6 +138,15 @@ class PageRun:
 
             Runner().run_all_jobs(max_seconds=60)
 
+    def _run_jf(self, words: list[str]) -> None:
+        if not any("setup_jf_plugin" in path.read_text() for path in self.folder.glob("*.py")):
+            run_check_cli(words)
+            return
+        # what a plug-in adds to the application stays there: not in this process
+        command = [str(Path(sys.executable).with_name("jf")), *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{shlex.join(words)}: {done.stdout}{done.stderr}"
+
     def _run_commands(self, block: Block) -> None:
         for line in block.text.splitlines():
             words = shlex.split(line, comments=True)
@@ -154,7 +164,7 @@ class PageRun:
                 self.daemon = False
             elif words[1:3] == ["flow", "watch"]:
                 self._run_jobs()
-            run_check_cli(words[1:])
+            self._run_jf(words[1:])
             self.commands += 1
 
 
