@@ -41,6 +41,13 @@ def set_run_config(
         Jobs that these jobs create while they run get the same.
     overwrite
         Forget everything else that was set for the jobs before.
+
+    Examples
+    --------
+    >>> flow = Flow([add(1, 2)])
+    >>> flow = set_run_config(flow, name_filter="add", worker="local_shell", resources={"ntasks": 4})
+    >>> flow.jobs[0].config.manager_config["worker"]
+    'local_shell'
     """
     given: dict[str, Any] = {
         "exec_config": _plain(exec_config) if exec_config else None,

@@ -78,14 +78,26 @@ class ConfigManager:
 
     @property
     def projects_data(self) -> dict[str, ProjectData]:
-        """All valid projects by name."""
+        """All valid projects by name.
+
+        Examples
+        --------
+        >>> ConfigManager().projects_data["mine"].ext
+        'yaml'
+        """
         if self._all is None:
             self._all = self.load_projects_data()
         return self._all
 
     @property
     def projects(self) -> dict[str, Project]:
-        """All valid projects by name."""
+        """All valid projects by name.
+
+        Examples
+        --------
+        >>> list(ConfigManager().projects)
+        ['mine']
+        """
         return {name: data.project for name, data in self.projects_data.items()}
 
     def load_projects_data(self) -> dict[str, ProjectData]:
@@ -95,6 +107,11 @@ class ConfigManager:
         ------
         ConfigError
             If two files hold projects of the same name.
+
+        Examples
+        --------
+        >>> list(ConfigManager().load_projects_data())
+        ['mine']
         """
         found: dict[str, ProjectData] = {}
         for path, data in self.read_files():
@@ -109,7 +126,13 @@ class ConfigManager:
         return found
 
     def read_files(self) -> list[tuple[Path, ProjectData | ProjectParsingError]]:
-        """Each file of the folder, with its project or with what is wrong with it."""
+        """Each file of the folder, with its project or with what is wrong with it.
+
+        Examples
+        --------
+        >>> [path.name for path, found in ConfigManager().read_files()]
+        ['mine.yaml']
+        """
         result: list[tuple[Path, ProjectData | ProjectParsingError]] = []
         for path in list_project_files(self.projects_folder):
             try:
@@ -119,7 +142,13 @@ class ConfigManager:
         return result
 
     def project_names_from_files(self, *, suppress_warnings: bool = False) -> tuple[list[str], list[str]]:
-        """Names in the files of the folder, valid or not, and the files without a readable name."""
+        """Names in the files of the folder, valid or not, and the files without a readable name.
+
+        Examples
+        --------
+        >>> ConfigManager().project_names_from_files()
+        (['mine'], [])
+        """
         names: list[str] = []
         erroneous: list[str] = []
         for path in list_project_files(self.projects_folder):
@@ -138,6 +167,11 @@ class ConfigManager:
         ------
         ProjectUndefinedError
             If there is none, or several to choose from.
+
+        Examples
+        --------
+        >>> ConfigManager().select_project_name()
+        'mine'
         """
         name = project_name or get_settings().project
         if name:
@@ -166,6 +200,11 @@ class ConfigManager:
             If none is named and none can be chosen.
         ProjectParsingError
             If no file has a project of this name, or the file is not valid.
+
+        Examples
+        --------
+        >>> ConfigManager().get_project_data("mine").filepath.name
+        'mine.yaml'
         """
         name = self.select_project_name(project_name)
         if name not in self._read:
@@ -173,7 +212,13 @@ class ConfigManager:
         return self._read[name]
 
     def get_project(self, project_name: str | None = None) -> Project:
-        """A project; errors as for :meth:`get_project_data`."""
+        """A project; errors as for :meth:`get_project_data`.
+
+        Examples
+        --------
+        >>> list(ConfigManager().get_project("mine").workers)
+        ['local_shell']
+        """
         return self.get_project_data(project_name).project
 
     def _find(self, name: str) -> ProjectData:
@@ -222,6 +267,12 @@ class ConfigManager:
         """Write a project to its file. One that exists keeps its comments and gets no defaults.
 
         ``explained``: a new one in YAML says what each key is for.
+
+        Examples
+        --------
+        >>> manager = ConfigManager()
+        >>> data = manager.get_project_data("mine")
+        >>> manager.dump_project(data._replace(project=data.project.model_copy(update={"log_level": "debug"})))
         """
         update = project_data.filepath.exists()
         data = project_data.project.model_dump(
@@ -241,6 +292,13 @@ class ConfigManager:
         ------
         ConfigError
             If a project of this name, or its file, exists.
+
+        Examples
+        --------
+        >>> from jobflow_remote.config import Project
+        >>> ConfigManager().create_project(Project(name="second"))
+        >>> sorted(ConfigManager().projects)
+        ['mine', 'second']
         """
         if ext not in FORMATS:
             raise ConfigError(f"a project file can be {', '.join(FORMATS)}, not {ext!r}")
@@ -260,6 +318,12 @@ class ConfigManager:
         ------
         ConfigError
             If the project's folder also holds the home directory or the projects folder; nothing is deleted.
+
+        Examples
+        --------
+        >>> ConfigManager().remove_project("mine", remove_folders=False)
+        >>> ConfigManager().projects
+        {}
         """
         names = self.project_names_from_files(suppress_warnings=True)[0]
         if project_name not in names:
@@ -291,6 +355,12 @@ class ConfigManager:
         ------
         ProjectParsingError
             If the result is not a valid project; the file stays as it is.
+
+        Examples
+        --------
+        >>> ConfigManager().update_project({"workers": {"local_shell": {"max_jobs": 2}}}, "mine")
+        >>> ConfigManager().get_project("mine").workers["local_shell"].max_jobs
+        2
         """
         data = self.get_project_data(project_name)
         merged = _merge(data.project.model_dump(mode="json", exclude_unset=True), config)
@@ -304,7 +374,13 @@ class ConfigManager:
         self.dump_project(ProjectData(data.filepath, project, data.ext))
 
     def backup_project(self, project_name: str | None = None) -> Path:
-        """Copy the file of a project to ``<file>.bak.<N>`` beside it; returns the copy."""
+        """Copy the file of a project to ``<file>.bak.<N>`` beside it; returns the copy.
+
+        Examples
+        --------
+        >>> ConfigManager().backup_project("mine").name
+        'mine.yaml.bak.1'
+        """
         return back_up(self.get_project_data(project_name).filepath)
 
     def _remember(self, data: ProjectData) -> None:
@@ -317,16 +393,39 @@ class ConfigManager:
     def set_worker(
         self, name: str, worker: AnyWorker, project_name: str | None = None, replace: bool = False
     ) -> None:
-        """Add a worker; ConfigError if it exists and not ``replace``."""
+        """Add a worker; ConfigError if it exists and not ``replace``.
+
+        Examples
+        --------
+        >>> from jobflow_remote.config import LocalWorker
+        >>> manager = ConfigManager()
+        >>> manager.set_worker("other", LocalWorker(scheduler_type="shell", work_dir="/scratch/me"), "mine")
+        >>> list(manager.get_project("mine").workers)
+        ['local_shell', 'other']
+        """
         project = self.get_project(project_name)
         self._set_part(project, "workers", name, worker, replace=replace)
 
     def remove_worker(self, worker_name: str, project_name: str | None = None) -> None:
-        """Remove a worker if it exists."""
+        """Remove a worker if it exists.
+
+        Examples
+        --------
+        >>> manager = ConfigManager()
+        >>> manager.remove_worker("local_shell", "mine")
+        >>> manager.get_project("mine").workers
+        {}
+        """
         self._remove_part(self.get_project(project_name), "workers", worker_name)
 
     def get_worker(self, worker_name: str, project_name: str | None = None) -> WorkerData:
-        """A worker and its name; ConfigError if there is none of this name."""
+        """A worker and its name; ConfigError if there is none of this name.
+
+        Examples
+        --------
+        >>> ConfigManager().get_worker("local_shell").worker.scheduler_type
+        'shell'
+        """
         project = self.get_project(project_name)
         return WorkerData(worker_name, _part(project, "workers", worker_name))
 
@@ -337,26 +436,63 @@ class ConfigManager:
         project_name: str | None = None,
         replace: bool = False,
     ) -> None:
-        """Add an execution configuration; ConfigError if it exists and not ``replace``."""
+        """Add an execution configuration; ConfigError if it exists and not ``replace``.
+
+        Examples
+        --------
+        >>> from jobflow_remote.config.base import ExecutionConfig
+        >>> manager = ConfigManager()
+        >>> manager.set_exec_config("vasp", ExecutionConfig(modules=["vasp/6.4.3"]), "mine")
+        >>> manager.get_exec_config("vasp").modules
+        ['vasp/6.4.3']
+        """
         project = self.get_project(project_name)
         self._set_part(project, "exec_config", exec_config_name, exec_config, replace=replace)
 
     def remove_exec_config(self, exec_config_name: str, project_name: str | None = None) -> None:
-        """Remove an execution configuration if it exists."""
+        """Remove an execution configuration if it exists.
+
+        Examples
+        --------
+        >>> ConfigManager().remove_exec_config("vasp", "mine")
+        """
         self._remove_part(self.get_project(project_name), "exec_config", exec_config_name)
 
     def get_exec_config(self, exec_config_name: str, project_name: str | None = None) -> ExecutionConfig:
-        """An execution configuration; ConfigError if there is none of this name."""
+        """An execution configuration; ConfigError if there is none of this name.
+
+        Examples
+        --------
+        >>> ConfigManager().get_exec_config("vasp")
+        Traceback (most recent call last):
+        jobflow_remote.errors.ConfigError: project mine has no execution configuration 'vasp'
+        """
         found: ExecutionConfig = _part(self.get_project(project_name), "exec_config", exec_config_name)
         return found
 
     def set_jobstore(self, jobstore: Any, project_name: str | None = None) -> None:
-        """Set the output store: a JobStore, or its description."""
+        """Set the output store: a JobStore, or its description.
+
+        Examples
+        --------
+        >>> manager = ConfigManager()
+        >>> manager.set_jobstore({"docs_store": {"type": "SQLiteStore", "path": "results.db"}}, "mine")
+        >>> manager.get_project("mine").jobstore["docs_store"]["path"]
+        'results.db'
+        """
         data = self.get_project_data(project_name)
         self._replace(data, jobstore=_as_description(jobstore))
 
     def set_queue_db(self, store: Any, project_name: str | None = None) -> None:
-        """Set the queue database: a maggma store, or a description with a ``type``."""
+        """Set the queue database: a maggma store, or a description with a ``type``.
+
+        Examples
+        --------
+        >>> manager = ConfigManager()
+        >>> manager.set_queue_db({"type": "SQLiteStore", "path": "other.db"}, "mine")
+        >>> manager.get_project("mine").queue.store["path"]
+        'other.db'
+        """
         data = self.get_project_data(project_name)
         queue = data.project.queue.model_dump(mode="json", exclude_unset=True)
         self._replace(data, queue={**queue, "store": _as_description(store)})

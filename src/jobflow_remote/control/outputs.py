@@ -13,10 +13,24 @@ if TYPE_CHECKING:
 def get_jobstore(project_name: str | None = None, jobstore_name: str | None = None) -> JobStore:
     """The JobStore of a project, not connected yet, or one of its ``optional_jobstores``.
 
+    Parameters
+    ----------
+    project_name
+        The project; by default the selected one.
+    jobstore_name
+        One of its ``optional_jobstores``; by default its own store.
+
     Raises
     ------
     ValueError
         If the project has no jobstore of that name.
+
+    Examples
+    --------
+    >>> store = get_jobstore("mine")
+    >>> store.connect()
+    >>> store.query_one({"metadata.db_id": "2"}, ["output"])["output"]
+    6
     """
     from jobflow_remote.bootstrap import make_jobstore
     from jobflow_remote.config.manager import ConfigManager

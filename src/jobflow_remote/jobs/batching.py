@@ -43,7 +43,13 @@ class Batches:
         limit: int = 20,
         sort: Sequence[tuple[str, int]] | None = None,
     ) -> list[BatchDoc]:
-        """Batches for which all criteria hold, the latest change first; ``limit`` 0 means all."""
+        """Batches for which all criteria hold, the latest change first; ``limit`` 0 means all.
+
+        Examples
+        --------
+        >>> jc.get_batches(worker="local_shell")
+        []
+        """
         selection = _selection(process_id, batch_uid, worker, batch_state, job_ids, db_ids)
         found = self.queue.find_batches(selection.to_filter(), sort=sort or (), limit=limit)
         return [BatchDoc.model_validate(document) for document in found]
@@ -57,7 +63,13 @@ class Batches:
         job_ids: Any = None,
         db_ids: Texts | None = None,
     ) -> int:
-        """Number of batches for which all criteria hold."""
+        """Number of batches for which all criteria hold.
+
+        Examples
+        --------
+        >>> jc.count_batches(batch_state=BatchState.RUNNING)
+        0
+        """
         selection = _selection(process_id, batch_uid, worker, batch_state, job_ids, db_ids)
         return len(self.queue.find_batches(selection.to_filter()))
 
@@ -68,7 +80,13 @@ class Batches:
         worker: Texts | None = None,
         batch_state: States | None = None,
     ) -> int:
-        """Forget batches for which all criteria hold; returns how many there were."""
+        """Forget batches for which all criteria hold; returns how many there were.
+
+        Examples
+        --------
+        >>> jc.delete_batches(batch_state=BatchState.FINISHED)
+        0
+        """
         selection = _selection(process_id, batch_uid, worker, batch_state, None, None)
         return control.delete_batches(self.queue, self.queue.find_batches(selection.to_filter()))
 
@@ -79,6 +97,12 @@ class Batches:
         ------
         ValueError
             If there is no such batch.
+
+        Examples
+        --------
+        >>> jc.get_batch_process_id("0bcfe83a-501d-41ee-b3ca-d738e14fbf05")
+        Traceback (most recent call last):
+        jobflow_remote.errors.NotFoundError: ...
         """
         found = self.queue.find_batches({"batch_uid": batch_uid})
         if not found:
@@ -86,7 +110,13 @@ class Batches:
         return found[0]["process_id"], found[0]["worker"]
 
     def fix_batch_doc_jobs(self) -> int:
-        """Make the lists of jobs of batches lists; returns how many were none."""
+        """Make the lists of jobs of batches lists; returns how many were none.
+
+        Examples
+        --------
+        >>> jc.fix_batch_doc_jobs()
+        0
+        """
         return control.repair_jobs(self.queue)
 
 

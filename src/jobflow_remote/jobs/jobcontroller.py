@@ -86,21 +86,41 @@ class JobController(Actions, Upkeep, Batches):
 
     @classmethod
     def from_project_name(cls, project_name: str | None = None) -> Self:
-        """The controller of a project, by its name; None: the selected project."""
+        """The controller of a project, by its name; None: the selected project.
+
+        Examples
+        --------
+        >>> with JobController.from_project_name("mine") as controller:
+        ...     controller.count_jobs()
+        5
+        """
         from jobflow_remote.config.manager import ConfigManager
 
         return cls.from_project(ConfigManager().get_project(project_name))
 
     @classmethod
     def from_project(cls, project: Project) -> Self:
-        """The controller of a project. The output stores are opened when they are needed."""
+        """The controller of a project. The output stores are opened when they are needed.
+
+        Examples
+        --------
+        >>> project = ConfigManager().get_project("mine")
+        >>> with JobController.from_project(project) as controller:
+        ...     controller.count_flows()
+        3
+        """
         services = services_of(project)
         controller = cls(services.queue, None, project=project)
         controller._services = services
         return controller
 
     def close(self) -> None:
-        """Close the stores and the database; may be called twice."""
+        """Close the stores and the database; may be called twice.
+
+        Examples
+        --------
+        >>> jc.close()
+        """
         if self._services is not None:
             self._services.close()
         self.queue.close()
@@ -152,6 +172,12 @@ class JobController(Actions, Upkeep, Batches):
         ------
         CapabilityMissingError
             If the queue is in another database.
+
+        Examples
+        --------
+        >>> jc.get_collection(DbCollection.JOBS)
+        Traceback (most recent call last):
+        jobflow_remote.errors.CapabilityMissingError: the queue is ...
         """
         if "collections" in self.queue.capabilities:
             name = "auxiliary" if collection is DbCollection.AUX else collection.value
@@ -179,11 +205,23 @@ class JobController(Actions, Upkeep, Batches):
     def generate_job_id_query(
         db_id: str | None = None, job_id: str | None = None, job_index: int | None = None
     ) -> tuple[Raw, Sort | None]:
-        """Filter and order that find one job."""
+        """Filter and order that find one job.
+
+        Examples
+        --------
+        >>> jc.generate_job_id_query(db_id="2")
+        ({'db_id': '2'}, None)
+        """
         return querying.job_id_query(db_id, job_id, job_index)
 
     def get_jobs_info_query(self, query: dict[str, Any] | None = None, **kwargs: Any) -> list[JobInfo]:
-        """Jobs that match a Mongo filter; further arguments are those of pymongo's ``find``."""
+        """Jobs that match a Mongo filter; further arguments are those of pymongo's ``find``.
+
+        Examples
+        --------
+        >>> [job.db_id for job in jc.get_jobs_info_query({"state": "COMPLETED"}, sort=[("db_id", -1)])]
+        ['2', '1']
+        """
         kwargs["projection"] = projection_job_info
         found = querying.find_jobs(self.queue, query, with_inputs=False, **kwargs)
         return JobList(JobInfo.from_query_output(document) for document in found)
@@ -205,7 +243,15 @@ class JobController(Actions, Upkeep, Batches):
         limit: int = 0,
         skip: int = 0,
     ) -> list[JobInfo]:
-        """Jobs for which all criteria hold, without their inputs."""
+        """Jobs for which all criteria hold, without their inputs.
+
+        Examples
+        --------
+        >>> [job.name for job in jc.get_jobs_info(states=JobState.COMPLETED, workers="local_shell")]
+        ['add', 'add']
+        >>> jc.get_jobs_info(db_ids=["1", "3"], sort=[("db_id", 1)])[1].state
+        <JobState.FAILED: 'FAILED'>
+        """
         query = self._job_filter(
             custom_query=custom_query, job_ids=job_ids, db_ids=db_ids, flow_ids=flow_ids, states=states,
             start_date=start_date, end_date=end_date, name=name, metadata=metadata, workers=workers, locked=locked,
@@ -213,7 +259,14 @@ class JobController(Actions, Upkeep, Batches):
         return self.get_jobs_info_query(query, sort=sort, limit=limit, skip=skip)
 
     def get_jobs_doc_query(self, query: dict[str, Any] | None = None, **kwargs: Any) -> list[JobDoc]:
-        """Jobs that match a Mongo filter, with their inputs."""
+        """Jobs that match a Mongo filter, with their inputs.
+
+        Examples
+        --------
+        >>> (document,) = jc.get_jobs_doc_query({"db_id": "1"})
+        >>> document.job.function_args
+        [1, 2]
+        """
         kwargs.pop("projection", None)
         return [
             JobDoc.model_validate(document) for document in querying.find_jobs(self.queue, query, **kwargs)
@@ -236,7 +289,13 @@ class JobController(Actions, Upkeep, Batches):
         limit: int = 0,
         skip: int = 0,
     ) -> list[JobDoc]:
-        """Jobs for which all criteria hold, with their inputs as jobflow Jobs."""
+        """Jobs for which all criteria hold, with their inputs as jobflow Jobs.
+
+        Examples
+        --------
+        >>> [document.job.name for document in jc.get_jobs_doc(states=JobState.FAILED)]
+        ['always_fails']
+        """
         query = self._job_filter(
             custom_query=custom_query, job_ids=job_ids, db_ids=db_ids, flow_ids=flow_ids, states=states,
             start_date=start_date, end_date=end_date, name=name, metadata=metadata, workers=workers, locked=locked,
@@ -249,7 +308,15 @@ class JobController(Actions, Upkeep, Batches):
     def get_job_info(
         self, job_id: str | None = None, db_id: str | None = None, job_index: int | None = None
     ) -> JobInfo | None:
-        """One job without its inputs; of several indexes the highest."""
+        """One job without its inputs; of several indexes the highest.
+
+        Examples
+        --------
+        >>> jc.get_job_info(db_id="2").state
+        <JobState.COMPLETED: 'COMPLETED'>
+        >>> jc.get_job_info(db_id="99") is None
+        True
+        """
         query, sort = querying.job_id_query(db_id, job_id, job_index)
         found = self._find_one(query, sort, projection=projection_job_info, with_inputs=False)
         return JobInfo.from_query_output(found) if found else None
@@ -257,13 +324,26 @@ class JobController(Actions, Upkeep, Batches):
     def get_job_doc(
         self, job_id: str | None = None, db_id: str | None = None, job_index: int | None = None
     ) -> JobDoc | None:
-        """One job with its inputs; of several indexes the highest."""
+        """One job with its inputs; of several indexes the highest.
+
+        Examples
+        --------
+        >>> jc.get_job_doc(db_id="1").job.function_args
+        [1, 2]
+        """
         query, sort = querying.job_id_query(db_id, job_id, job_index)
         found = self._find_one(query, sort)
         return JobDoc.model_validate(found) if found else None
 
     def get_job_info_by_pid(self, pid: int | str) -> JobInfo | None:
-        """The job to which the scheduler gave this id."""
+        """The job to which the scheduler gave this id.
+
+        Examples
+        --------
+        >>> process_id = jc.get_job_info(db_id="1").remote.process_id
+        >>> jc.get_job_info_by_pid(process_id).db_id
+        '1'
+        """
         query = {"remote.process_id": str(pid)}
         found = self._find_one(query, [("db_id", -1)], projection=projection_job_info, with_inputs=False)
         return JobInfo.from_query_output(found) if found else None
@@ -274,7 +354,14 @@ class JobController(Actions, Upkeep, Batches):
         job_index: int | str = "last",
         projection: list[str] | dict[str, Any] | None = None,
     ) -> Raw | None:
-        """The document of one job, as it is stored."""
+        """The document of one job, as it is stored.
+
+        Examples
+        --------
+        >>> uuid = jc.get_job_info(db_id="1").uuid
+        >>> jc.get_job_info_by_job_uuid(uuid, projection=["state"])["state"]
+        'COMPLETED'
+        """
         if isinstance(job_index, str) and job_index != "last":
             raise ValueError(f'job_index is a number or "last", not {job_index!r}')
         index = None if isinstance(job_index, str) else job_index
@@ -284,13 +371,26 @@ class JobController(Actions, Upkeep, Batches):
     def get_jobs(
         self, query: dict[str, Any] | None = None, projection: list[str] | dict[str, Any] | None = None
     ) -> list[Raw]:
-        """Documents that match a Mongo filter, as they are stored."""
+        """Documents that match a Mongo filter, as they are stored.
+
+        Examples
+        --------
+        >>> jc.get_jobs({"job.name": "always_fails"}, projection=["db_id", "priority"])
+        [{'db_id': '3', 'priority': 0}]
+        """
         return querying.find_jobs(self.queue, query, projection=projection)
 
     def get_jobs_info_by_flow_uuid(
         self, flow_uuid: str, projection: list[str] | dict[str, Any] | None = None
     ) -> list[Raw]:
-        """Documents of the jobs of a flow, as they are stored."""
+        """Documents of the jobs of a flow, as they are stored.
+
+        Examples
+        --------
+        >>> (flow,) = jc.get_flows_info(name="sums")
+        >>> sorted(job["db_id"] for job in jc.get_jobs_info_by_flow_uuid(flow.flow_id))
+        ['1', '2']
+        """
         return querying.find_jobs(self.queue, {"flow_uuid": flow_uuid}, projection=projection)
 
     def get_job_output(
@@ -306,6 +406,11 @@ class JobController(Actions, Upkeep, Batches):
         ------
         ValueError
             If there is no such job or output.
+
+        Examples
+        --------
+        >>> jc.get_job_output(db_id="2")
+        6
         """
         query, sort = querying.job_id_query(db_id, job_id, job_index)
         found = self._find_one(query, sort, projection=["uuid", "index"])
@@ -329,7 +434,15 @@ class JobController(Actions, Upkeep, Batches):
         workers: Texts | None = None,
         locked: bool = False,
     ) -> int:
-        """Number of jobs for which all criteria hold."""
+        """Number of jobs for which all criteria hold.
+
+        Examples
+        --------
+        >>> jc.count_jobs(states=[JobState.READY, JobState.WAITING])
+        2
+        >>> jc.count_jobs({"priority": {"$gt": 0}})
+        0
+        """
         return self.queue.count_jobs(
             self._job_filter(
                 custom_query=query, job_ids=job_ids, db_ids=db_ids, flow_ids=flow_ids, states=states,
@@ -339,7 +452,13 @@ class JobController(Actions, Upkeep, Batches):
         )  # fmt: skip
 
     def count_jobs_states(self, states: list[JobState], worker: str | None = None) -> dict[JobState, int]:
-        """State → number of jobs, zeros included."""
+        """State → number of jobs, zeros included.
+
+        Examples
+        --------
+        >>> jc.count_jobs_states([JobState.COMPLETED, JobState.RUNNING])
+        {<JobState.COMPLETED: 'COMPLETED'>: 2, <JobState.RUNNING: 'RUNNING'>: 0}
+        """
         found = self.queue.count_job_states(worker=worker)
         return {state: found.get(state.value, 0) for state in states}
 
@@ -349,7 +468,13 @@ class JobController(Actions, Upkeep, Batches):
     def generate_flow_id_query(
         db_id: str | None = None, job_id: str | None = None, flow_id: str | None = None
     ) -> Raw:
-        """Filter that finds one flow."""
+        """Filter that finds one flow.
+
+        Examples
+        --------
+        >>> jc.generate_flow_id_query(flow_id="0bcfe83a-501d-41ee-b3ca-d738e14fbf05")
+        {'uuid': '0bcfe83a-501d-41ee-b3ca-d738e14fbf05'}
+        """
         return querying.flow_id_query(db_id, job_id, flow_id)
 
     def get_flows_info(
@@ -369,7 +494,14 @@ class JobController(Actions, Upkeep, Batches):
         jobs_sort: Sort | None = None,
         with_jobs_info: bool | list[str] = False,
     ) -> list[FlowInfo]:
-        """Flows for which all criteria hold; ``with_jobs_info``: with states, names and workers of their jobs."""
+        """Flows for which all criteria hold; ``with_jobs_info``: with states, names and workers of their jobs.
+
+        Examples
+        --------
+        >>> (flow,) = jc.get_flows_info(name="sums", with_jobs_info=True)
+        >>> flow.state, flow.db_ids, flow.job_names
+        (<FlowState.COMPLETED: 'COMPLETED'>, ['1', '2'], ['add', 'add'])
+        """
         selection = querying.flow_selection(
             self.queue, job_ids=job_ids, db_ids=db_ids, flow_ids=flow_ids, states=states, start_date=start_date,
             end_date=end_date, name=name, metadata=metadata, locked=locked,
@@ -407,7 +539,14 @@ class JobController(Actions, Upkeep, Batches):
         jobs_sort: Sort | None = None,
         limit: int = 0,
     ) -> list[Raw]:
-        """Documents of flows with those of their jobs in ``jobs_list``."""
+        """Documents of flows with those of their jobs in ``jobs_list``.
+
+        Examples
+        --------
+        >>> (flow,) = jc.get_flow_job_aggreg({"name": "sums"}, projection_job=["state"])
+        >>> [job["state"] for job in flow["jobs_list"]]
+        ['COMPLETED', 'COMPLETED']
+        """
         flows = self._flows_with_uuid(query, projection_flow, sort, limit)
         self._add_jobs(flows, "jobs_list", projection_job, jobs_sort)
         return flows
@@ -419,7 +558,14 @@ class JobController(Actions, Upkeep, Batches):
         sort: Sort | None = None,
         limit: int = 0,
     ) -> list[Raw]:
-        """Documents of flows with those of their jobs in ``jobs``."""
+        """Documents of flows with those of their jobs in ``jobs``.
+
+        Examples
+        --------
+        >>> (flow,) = jc.get_flow_jobs_data({"name": "sums"})
+        >>> [job["db_id"] for job in flow["jobs"]]
+        ['1', '2']
+        """
         flows = self._flows_with_uuid(query, projection, sort, limit)
         self._add_jobs(flows, "jobs", None)
         return flows
@@ -433,18 +579,38 @@ class JobController(Actions, Upkeep, Batches):
     def get_flow_info_by_flow_uuid(
         self, flow_uuid: str, projection: list[str] | dict[str, Any] | None = None
     ) -> Raw | None:
-        """The document of one flow, as it is stored."""
+        """The document of one flow, as it is stored.
+
+        Examples
+        --------
+        >>> (flow,) = jc.get_flows_info(name="sums")
+        >>> jc.get_flow_info_by_flow_uuid(flow.flow_id, ["state"])["state"]
+        'COMPLETED'
+        """
         return next(iter(querying.find_flows(self.queue, {"uuid": flow_uuid}, projection=projection)), None)
 
     def get_flow_info_by_job_uuid(
         self, job_uuid: str, projection: list[str] | dict[str, Any] | None = None
     ) -> Raw | None:
-        """The document of the flow of a job, as it is stored."""
+        """The document of the flow of a job, as it is stored.
+
+        Examples
+        --------
+        >>> jc.get_flow_info_by_job_uuid(jc.get_job_info(db_id="1").uuid, ["name"])["name"]
+        'sums'
+        """
         job = self._find_one({"uuid": job_uuid}, None, projection=["flow_uuid"])
         return self.get_flow_info_by_flow_uuid(job["flow_uuid"], projection) if job else None
 
     def get_job_uuids(self, flow_uuids: list[str]) -> list[str]:
-        """uuids of the jobs of some flows."""
+        """uuids of the jobs of some flows.
+
+        Examples
+        --------
+        >>> (flow,) = jc.get_flows_info(name="sums")
+        >>> jc.get_job_uuids([flow.flow_id]) == flow.job_ids
+        True
+        """
         query = {"flow_uuid": {"$in": list(flow_uuids)}}
         found = querying.find_jobs(self.queue, query, projection=["uuid"], sort=[("db_id", 1)])
         return list(dict.fromkeys(job["uuid"] for job in found))
@@ -456,6 +622,12 @@ class JobController(Actions, Upkeep, Batches):
         ------
         ValueError
             If there is no such flow.
+
+        Examples
+        --------
+        >>> (flow,) = jc.get_flows_info(name="sums")
+        >>> jc.get_flow_store(flow.flow_id) is None
+        True
         """
         name: str | None = inspect.flow_summary(self.queue, flow_id).get("jobstore")
         return name
@@ -473,7 +645,13 @@ class JobController(Actions, Upkeep, Batches):
         metadata: dict[str, Any] | None = None,
         locked: bool = False,
     ) -> int:
-        """Number of flows for which all criteria hold; ``query`` replaces them."""
+        """Number of flows for which all criteria hold; ``query`` replaces them.
+
+        Examples
+        --------
+        >>> jc.count_flows(states=FlowState.COMPLETED)
+        1
+        """
         if query is not None:
             return self.queue.count_flows(query)
         selection = querying.flow_selection(
@@ -483,7 +661,13 @@ class JobController(Actions, Upkeep, Batches):
         return self.queue.count_flows(selection.to_filter())
 
     def count_flows_states(self, states: list[FlowState]) -> dict[FlowState, int]:
-        """State → number of flows, zeros included."""
+        """State → number of flows, zeros included.
+
+        Examples
+        --------
+        >>> jc.count_flows_states([FlowState.COMPLETED, FlowState.FAILED])
+        {<FlowState.COMPLETED: 'COMPLETED'>: 1, <FlowState.FAILED: 'FAILED'>: 1}
+        """
         found = self.queue.count_flow_states()
         return {state: found.get(state.value, 0) for state in states}
 
@@ -494,7 +678,14 @@ class JobController(Actions, Upkeep, Batches):
         num_intervals: int | None = None,
         interval_timezone: str = "UTC",
     ) -> dict[str, dict[str, int]]:
-        """Label of an interval → state → how many jobs or flows came to it then."""
+        """Label of an interval → state → how many jobs or flows came to it then.
+
+        Examples
+        --------
+        >>> trends = jc.get_trends([JobState.COMPLETED], interval="days", num_intervals=1)
+        >>> [sum(counts.values()) for counts in trends.values()]
+        [2]
+        """
         return get_trends(
             self.queue, states, interval=interval, num_intervals=num_intervals, zone=interval_timezone
         )
@@ -518,7 +709,13 @@ class JobController(Actions, Upkeep, Batches):
         priority: int = 0,
         jobstore: str | None = None,
     ) -> list[str]:
-        """Put a flow into the queue; returns the ``db_id`` of its jobs. ``submit_flow`` is the usual way."""
+        """Put a flow into the queue; returns the ``db_id`` of its jobs. ``submit_flow`` is the usual way.
+
+        Examples
+        --------
+        >>> jc.add_flow(Flow([add(1, 2)]), worker="local_shell")
+        ['6']
+        """
         return submit_with(
             self._needs_project(),
             flow,
@@ -535,6 +732,13 @@ class JobController(Actions, Upkeep, Batches):
 
         It is not done where there are ``max_limit`` flows or more, unless ``validation`` is today's date. With
         ``reset_output`` the outputs of these jobs are removed too (and no others).
+
+        Examples
+        --------
+        >>> jc.reset(max_limit=25)
+        True
+        >>> jc.count_jobs()
+        0
         """
         services = self._needs_project()
         return admin.reset(
@@ -555,6 +759,11 @@ class JobController(Actions, Upkeep, Batches):
         """Write a backup of the queue database; returns the number of documents by collection.
 
         ``python``: as BSON files, without ``mongodump`` (which is looked for in ``mongo_bin_path`` or the PATH).
+
+        Examples
+        --------
+        >>> jc.backup_dump("backup", python=True)["jobs"]
+        5
         """
         options = BackupOptions(compress, python, Path(mongo_bin_path) if mongo_bin_path else None)
         return backup.create_backup(self.queue, Path(dir_path), options, daemon_dir=self._daemon_dir())
@@ -569,6 +778,14 @@ class JobController(Actions, Upkeep, Batches):
         """Put a backup into this queue database, which must be empty; returns the number of documents by collection.
 
         Whether the files are compressed is seen by their names.
+
+        Examples
+        --------
+        >>> counts = jc.backup_dump("backup", python=True)
+        >>> jc.reset()
+        True
+        >>> jc.backup_restore("backup", python=True)["jobs"]
+        5
         """
         options = BackupOptions(bson=python, tools=Path(mongo_bin_path) if mongo_bin_path else None)
         return backup.restore_backup(self.queue, Path(dir_path), options, daemon_dir=self._daemon_dir())
@@ -577,14 +794,25 @@ class JobController(Actions, Upkeep, Batches):
         return None if self._services is None else self._services.daemon_dir
 
     def get_running_runner(self) -> Mapping[str, Any] | None:
-        """Who works on the queue, where and since when; None: nobody."""
+        """Who works on the queue, where and since when; None: nobody.
+
+        Examples
+        --------
+        >>> jc.get_running_runner() is None
+        True
+        """
         session = self.queue.get_session()
         if session is None:
             return None
         return {**session.owner, "start_time": session.started_on, "last_pinged": session.renewed_on}
 
     def clean_running_runner(self, break_lock: bool = False) -> None:
-        """Forget the runner that is registered (an administrator's act)."""
+        """Forget the runner that is registered (an administrator's act).
+
+        Examples
+        --------
+        >>> jc.clean_running_runner()
+        """
         self.queue.clear_session()
 
     def ping_running_runner(self, data: Mapping[str, Any] | None = None) -> tuple[bool, list[dict[str, Any]]]:
@@ -592,16 +820,32 @@ class JobController(Actions, Upkeep, Batches):
 
         Returns whether a runner is registered, and the pings that were remembered before. It prolongs no lease: that is
         the heartbeat's business.
+
+        Examples
+        --------
+        >>> jc.ping_running_runner()[0]
+        False
         """
         known = add_ping(self.queue, data or {})
         return self.queue.get_session() is not None, known
 
     def get_runner_pings(self) -> list[dict[str, Any]]:
-        """Which runners were at work and when, the oldest first; 50 at most."""
+        """Which runners were at work and when, the oldest first; 50 at most.
+
+        Examples
+        --------
+        >>> {ping["project_name"] for ping in jc.get_runner_pings()}
+        {'mine'}
+        """
         return get_pings(self.queue)
 
     def clean_runner_pings(self) -> None:
-        """Forget which runners were at work."""
+        """Forget which runners were at work.
+
+        Examples
+        --------
+        >>> jc.clean_runner_pings()
+        """
         remove_pings(self.queue)
 
 

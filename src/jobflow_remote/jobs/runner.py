@@ -70,6 +70,12 @@ class Runner:
         ------
         RuntimeError
             After ``max_seconds``.
+
+        Examples
+        --------
+        >>> Runner().run_all_jobs(max_seconds=60)
+        >>> jc.count_jobs(states=JobState.COMPLETED)
+        4
         """
         with open_services(self.project_name) as services:
             ended_by = asyncio.run(_run_until_idle(services, max_seconds))
