@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -13,6 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from tests.services.fakeslurm import FakeSlurm
 
 from benchmarks import (
     completing,
@@ -114,7 +117,23 @@ def _measure_on_mongodb(wanted: Sequence[str], console: Console) -> list[Figure]
                     figures += reference.database_operations(home, server, jobs=200, timeout_seconds=600)
                 else:
                     figures += TOPICS[name](home)
+            if name == "database":
+                figures.append(_measure_batches(server))
     return figures
+
+
+def _measure_batches(server: reference.Mongod) -> Figure:
+    """Jobs that come in batches, as from a cluster: a Slurm that takes all at once."""
+    with tempfile.TemporaryDirectory(prefix="jfb-slurm-") as folder:
+        slurm = FakeSlurm(Path(folder) / "slurm")
+        former, os.environ["PATH"] = os.environ["PATH"], f"{slurm.bin}{os.pathsep}{os.environ['PATH']}"
+        try:
+            with reference.reference_home(
+                Path(sys.prefix), server, quick=False, label="jobflow-remote", slurm=slurm
+            ) as home:
+                return reference.operations_of_batches(home, server, slurm, jobs=200, timeout_seconds=600)
+        finally:
+            os.environ["PATH"] = former
 
 
 def _measure_reference(

@@ -147,6 +147,7 @@ def default_project(worker: str = "", more: str = "") -> str:
 
     ``worker``: further lines of the worker, without indentation; ``more``: further keys of the project.
     """
-    lines = ["type: local", "scheduler_type: shell", "work_dir: {folder}/runs", *worker.splitlines()]
+    shell = [] if "scheduler_type:" in worker else ["scheduler_type: shell"]
+    lines = ["type: local", *shell, "work_dir: {folder}/runs", *worker.splitlines()]
     body = "\n".join(f"    {line}" for line in lines)
     return f"name: {PROJECT}\nworkers:\n  local:\n{body}\n{more}\n"

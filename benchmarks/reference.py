@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.services.fakeslurm import FakeSlurm
 from tests.services.mongod import find_mongod
 
 from benchmarks.home import PROJECT, Home, default_project
@@ -106,11 +107,19 @@ def _listens(port: int) -> bool:
 
 @contextmanager
 def reference_home(
-    venv: Path, server: Mongod, *, quick: bool, max_jobs: int | None = None, label: str = "1.0.1"
+    venv: Path,
+    server: Mongod,
+    *,
+    quick: bool,
+    max_jobs: int | None = None,
+    label: str = "1.0.1",
+    slurm: FakeSlurm | None = None,
 ) -> Iterator[Home]:
     """A home with an initialised queue in MongoDB; ``quick``: delays of 1 s instead of the defaults."""
     more = _MONGO % {"port": server.port, "database": PROJECT, "more": QUICK_DELAYS if quick else ""}
     worker = f"pre_run: source {venv}/bin/activate" + (f"\nmax_jobs: {max_jobs}" if max_jobs else "")
+    if slurm is not None:
+        worker = f"scheduler_type: slurm\nexecution_cmd: {slurm.execution_cmd.replace('{}', '{{}}')}"
     server.evaluate("client.drop_database(db.name)")
     with Home(bin=venv / "bin", label=label, project_file=default_project(worker, more)) as home:
         home.jf("admin", "reset", "-y")
@@ -153,32 +162,97 @@ db.jf_auxiliary.update_one({'next_id': {'$exists': True}}, {'$set': {'next_id': 
 
 
 def database_operations(home: Home, server: Mongod, *, jobs: int, timeout_seconds: float) -> list[Figure]:
-    """Commands to mongod per job of a wide flow, less those of an idle runner in the same time."""
+    """Commands to mongod per job of a wide flow on a local worker, less those of an idle runner in the same time."""
     home.start()
     home.drive("run", "wide", "1", str(timeout_seconds))
-    started, before = time.perf_counter(), server.commands()
-    time.sleep(10)
-    rate = (server.commands() - before) / (time.perf_counter() - started)
-    # the flow is followed by the runner's log of commands alone: whoever waits for it would be counted too
-    submitted = server.commands()
+    count = _Commands(server)
     home.drive("submit", "wide", str(jobs))
-    started, before = time.perf_counter(), server.commands()
-    asked = 0
-
-    def done() -> bool:
-        nonlocal asked
-        asked += 1
-        return bool(server.evaluate("print(db.jobs.count_documents({'state': {'$ne': 'COMPLETED'}}))") == 0)
-
-    wait_until(done, timeout_seconds=timeout_seconds, what="the flow is done", every_seconds=2)
-    used = server.commands() - before - asked - rate * (time.perf_counter() - started)
+    submitted = count.used()
+    count.begin()
+    count.wait_until_done(timeout_seconds)
+    used = count.used()
     home.shut_down()
     note = f"over {jobs} jobs of a wide flow, less those of an idle runner in the same time"
     return [
-        Figure("database", "commands to mongod per job", used / jobs, "", note),
-        Figure("database", "commands to mongod of an idle runner (poll, heartbeat)", rate, "/s", "over 10 s"),
-        Figure("database", "commands to mongod to submit one job", (before - submitted) / jobs, "", note),
+        Figure(
+            "database", "commands to mongod per job, few at a time on a local worker", used / jobs, "", note
+        ),
+        Figure(
+            "database",
+            "commands to mongod of an idle runner (poll, heartbeat)",
+            count.rate,
+            "/s",
+            "over 10 s",
+        ),
+        Figure("database", "commands to mongod to submit one job", submitted / jobs, "", note),
     ]
+
+
+def operations_of_batches(
+    home: Home, server: Mongod, slurm: FakeSlurm, *, jobs: int, timeout_seconds: float
+) -> Figure:
+    """The same where a scheduler takes the jobs as they come and ends them together, as clusters do."""
+    home.start()
+    home.drive("submit", "wide", str(jobs))  # opens what is opened once
+    slurm_takes = "print(db.jobs.count_documents({'state': {'$in': ['SUBMITTED', 'RUNNING']}}))"
+    _wait_for_number(server, slurm_takes, jobs, timeout_seconds)
+    slurm.run_all()
+    count = _Commands(server, done=f"print({jobs} - db.jobs.count_documents({{'state': 'COMPLETED'}}))")
+    count.wait_until_done(timeout_seconds)
+    count = _Commands(server)
+    home.drive("submit", "wide", str(jobs))
+    submitted = count.used()
+    count.begin()
+    _wait_for_number(server, slurm_takes, jobs, timeout_seconds, asked=count)
+    slurm.run_all()
+    count.wait_until_done(timeout_seconds)
+    used = count.used() + submitted
+    home.shut_down()
+    note = f"over {jobs} jobs, submission included, less those of an idle runner in the same time"
+    return Figure(
+        "database", "commands to mongod per job, on a worker with a scheduler", used / jobs, "", note
+    )
+
+
+def _wait_for_number(
+    server: Mongod, code: str, number: int, timeout_seconds: float, asked: _Commands | None = None
+) -> None:
+    def arrived() -> bool:
+        if asked is not None:
+            asked.asked += 1
+        return bool(server.evaluate(code) >= number)
+
+    wait_until(arrived, timeout_seconds=timeout_seconds, what=f"{code}: {number}", every_seconds=2)
+
+
+class _Commands:
+    """Counts commands, less those of an idle runner (measured first, for 10 s) and our own."""
+
+    def __init__(self, server: Mongod, done: str | None = None) -> None:
+        self.server = server
+        self.done = done or "print(db.jobs.count_documents({'state': {'$ne': 'COMPLETED'}}))"
+        started, before = time.perf_counter(), server.commands()
+        time.sleep(10)
+        self.rate = (server.commands() - before) / (time.perf_counter() - started)
+        self.begin()
+
+    def begin(self) -> None:
+        """Count from now on."""
+        self.started, self.before, self.asked = time.perf_counter(), self.server.commands(), 0
+
+    def wait_until_done(self, timeout_seconds: float) -> None:
+        """Ask every 2 s whether all jobs are COMPLETED."""
+
+        def is_done() -> bool:
+            self.asked += 1
+            return bool(self.server.evaluate(self.done) == 0)
+
+        wait_until(is_done, timeout_seconds=timeout_seconds, what="the flow is done", every_seconds=2)
+
+    def used(self) -> float:
+        """Since :meth:`begin`."""
+        idle = self.rate * (time.perf_counter() - self.started)
+        return self.server.commands() - self.before - self.asked - idle
 
 
 def describe(venv: Path, server: Mongod) -> dict[str, str]:

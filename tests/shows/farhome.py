@@ -37,7 +37,7 @@ def far_home(
         project["queue"] = {"store": {**store, "host": "127.0.0.1", "port": server.port}}
     text = json.dumps(project, indent=2)  # YAML, too
     escaped = text.replace("{", "{{").replace("}", "}}").replace("@FOLDER@", "{folder}")
-    return Home(project_file=escaped, pythonpath=f"{ROOT}:{ROOT}/src:{JOBS_FOLDER}", **options)
+    return Home(project_file=escaped, **{"pythonpath": f"{ROOT}:{ROOT}/src:{JOBS_FOLDER}", **options})
 
 
 def drive(home: Home, *words: object, timeout: float = 1200) -> Any:

@@ -122,7 +122,9 @@ def measure_reference(link: Link, jobs: int, *, bin_folder: Path, folder: Path) 
     server = Mongod(folder / "mongod").start()
     try:
         worker = link.worker()
-        with far_home({"far": worker}, server=server, bin=bin_folder, label="reference") as home:
+        with far_home(
+            {"far": worker}, server=server, bin=bin_folder, label="reference", pythonpath=""
+        ) as home:
             home.jf("admin", "reset", "-y")
             home.drive("submit", "wide", str(jobs))
             return _time_reference(home, server, link, jobs)
