@@ -18,6 +18,8 @@ import jobflow_remote
 from jobflow_remote import ConfigManager, JobController, JobflowRemoteSettings, submit_flow
 from jobflow_remote.jobs.daemon import DaemonManager
 from jobflow_remote.jobs.data import DbCollection
+from jobflow_remote.jobs.graph import get_graph, get_graph_elements, get_mermaid
+from jobflow_remote.jobs.report import FlowsReport, JobsReport
 from jobflow_remote.jobs.runner import Runner
 from jobflow_remote.jobs.state import BatchState, FlowState, JobState
 from jobflow_remote.testing import add, always_fails
@@ -44,7 +46,9 @@ def public_methods() -> Iterator[tuple[str, Any]]:
 
 def documented() -> dict[str, Any]:
     functions = {name: getattr(jobflow_remote, name) for name in FUNCTIONS}
-    return {**functions, **dict(public_methods()), "Runner.run_all_jobs": Runner.run_all_jobs}
+    more = (JobsReport, FlowsReport, get_graph, get_graph_elements, get_mermaid)
+    others = {each.__name__: each for each in more}
+    return {**functions, **dict(public_methods()), **others, "Runner.run_all_jobs": Runner.run_all_jobs}
 
 
 PENDING = ("jobs.acting", "jobs.upkeep", "daemon.manager", "control.submit")
@@ -93,6 +97,8 @@ def names(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
             **{name: getattr(jobflow_remote, name) for name in jobflow_remote.__all__},
             "Flow": Flow, "add": add, "jc": jc, "JobState": JobState, "FlowState": FlowState, "Runner": Runner,
             "DaemonManager": DaemonManager, "DbCollection": DbCollection, "BatchState": BatchState,
+            "JobsReport": JobsReport, "FlowsReport": FlowsReport, "get_graph": get_graph,
+            "get_graph_elements": get_graph_elements, "get_mermaid": get_mermaid,
         }  # fmt: skip
 
 

@@ -21,9 +21,11 @@ class FlowNotCompletedError(JobflowRemoteError):
 class SubmittedFlow(list[str]):
     """The ``db_id`` of each job of a flow, as ``submit_flow`` of jobflow-remote 1.0.1 returns them.
 
-    >>> submitted = submit_flow(flow)          # doctest: +SKIP
-    >>> submitted.wait(timeout=600)            # doctest: +SKIP
-    >>> submitted.output()                     # doctest: +SKIP
+    Examples
+    --------
+    >>> submitted = submit_flow(flow)  # doctest: +SKIP
+    >>> submitted.wait(timeout=600)  # doctest: +SKIP
+    >>> submitted.output()  # doctest: +SKIP
     """
 
     def __init__(

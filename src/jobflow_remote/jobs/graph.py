@@ -47,6 +47,13 @@ def get_graph_elements(
         uuid of a nested flow → ``db_id`` of the jobs in it.
     replace_edges
         Pairs of ``db_id``: the second job took the place of the first.
+
+    Examples
+    --------
+    >>> (flow,) = jc.get_flows_info(name="sums", with_jobs_info=True)
+    >>> nodes, edges, hosts, replace_edges = get_graph_elements(flow)
+    >>> edges
+    [('1', '2')]
     """
     graph = _build(flow)
     hosts: dict[str, list[str]] = {}
@@ -79,7 +86,11 @@ def _pairs(graph: FlowGraph, kind: EdgeKind) -> list[tuple[str, str]]:
 def get_graph(flow: FlowInfo, label: str = "name") -> networkx.DiGraph:
     """The graph for networkx; each node has the attribute ``label`` besides its properties.
 
-    >>> get_graph(controller.get_flows_info(db_ids="1")[0]).edges  # doctest: +SKIP
+    Examples
+    --------
+    >>> (flow,) = jc.get_flows_info(name="sums", with_jobs_info=True)
+    >>> list(get_graph(flow).edges)
+    [('1', '2')]
     """
     from networkx import DiGraph
 
@@ -94,7 +105,14 @@ def get_graph(flow: FlowInfo, label: str = "name") -> networkx.DiGraph:
 
 
 def get_mermaid(flow: FlowInfo, show_subflows: bool = True) -> str:
-    """The graph in the language of Mermaid."""
+    """The graph in the language of Mermaid.
+
+    Examples
+    --------
+    >>> (flow,) = jc.get_flows_info(name="sums", with_jobs_info=True)
+    >>> "flowchart" in get_mermaid(flow)
+    True
+    """
     return render_mermaid(_build(flow), show_subflows=show_subflows)
 
 
