@@ -148,7 +148,7 @@ function drawJob(data, box, onPick) {
     element("rect", { width: box.width, height: box.height, rx: 6, class: "back" }),
     element("rect", { width: box.width, height: box.height, rx: 6, class: "front", fill: color, stroke: color }),
     element("rect", { width: 6, height: box.height, rx: 3, fill: color }),
-    element("text", { x: 14, y: 18, class: "name" }, shorten(node.text, 23)),
+    element("text", { x: 14, y: 18, class: "name" }, shorten(node.text, 22)),
     element("text", { x: 14, y: 34, class: "small" }, shorten(`${node.id} · ${node.state}`, 27)));
   group.addEventListener("click", () => onPick(node));
   group.addEventListener("keydown", (event) => event.key === "Enter" && onPick(node));
@@ -248,8 +248,8 @@ function show(data) {
       draw();
     };
     const jobs = [...new Set(places.boxes.values())].filter((box) => box.block.node);
-    stage.replaceChildren(...places.flows.map((box) => drawFlow(data, box, toggle)), drawEdges(data, places),
-      ...jobs.map((box) => drawJob(data, box, pick)));
+    const flows = (shut) => places.flows.filter((box) => !!box.block.closed === shut).map((box) => drawFlow(data, box, toggle));
+    stage.replaceChildren(...flows(false), drawEdges(data, places), ...flows(true), ...jobs.map((box) => drawJob(data, box, pick)));
     mark();
   };
 
