@@ -11,6 +11,7 @@ from jobflow_remote.queuedb.port import QueueDatabase
 
 if TYPE_CHECKING:
     from jobflow import JobStore
+    from maggma.core import Store
 
     from jobflow_remote.config.project import Project
     from jobflow_remote.config.workers import WorkerBase
@@ -82,6 +83,13 @@ def make_outputs(project: Project, name: str | None = None) -> OutputStore:
             hint="leave `jobstore` out to keep outputs in files in the folder of the project",
         )
     return OutputStore.from_spec(spec)
+
+
+def make_queue_store(project: Project) -> Store:
+    """The collection of the jobs as a maggma store, not connected; for scripts of jobflow-remote 1.0.1."""
+    from jobflow_remote.outputs.jobstore import store_from_spec
+
+    return store_from_spec(project.queue.store)
 
 
 def make_jobstore(project: Project, name: str | None = None) -> JobStore | None:

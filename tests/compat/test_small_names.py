@@ -11,13 +11,19 @@ from typing import Annotated, Any
 
 import pytest
 import typer
-from maggma.stores import JSONStore, MemoryStore
+from maggma.stores import JSONStore, MemoryStore, MongoStore
 from typer.testing import CliRunner
 
 import jobflow_remote
 from jobflow_remote import JobflowRemoteSettings, layout
 from jobflow_remote.config.base import LocalWorker, Project, RemoteWorker
-from jobflow_remote.errors import ConfigError, HostError, JobflowRemoteError, LockedError
+from jobflow_remote.errors import (
+    CapabilityMissingError,
+    ConfigError,
+    HostError,
+    JobflowRemoteError,
+    LockedError,
+)
 from jobflow_remote.jobs.jobcontroller import get_flow_leafs
 from jobflow_remote.remote.data import check_additional_stores, get_job_path, get_local_data_path
 from jobflow_remote.testing import add, add_big
@@ -64,6 +70,16 @@ def test_stores_from_descriptions(tmp_path: Path) -> None:
     assert isinstance(data.store_from_dict(MemoryStore().as_dict()), MemoryStore)
     with pytest.raises(ConfigError, match="NoStore"):
         data.store_from_dict({"type": "NoStore"})
+
+
+def test_the_queue_as_a_store(tmp_path: Path) -> None:
+    store = {"type": "MongoStore", "database": "d", "collection_name": "jobs", "host": "db.example.org"}
+    described = Project.model_validate({"name": "p", "base_dir": str(tmp_path), "queue": {"store": store}})
+    found = described.get_queue_store()
+    assert isinstance(found, MongoStore)
+    assert (found.host, found.database, found.collection_name) == ("db.example.org", "d", "jobs")
+    with pytest.raises(CapabilityMissingError, match="is no maggma store"):
+        Project(name="p", base_dir=str(tmp_path)).get_queue_store()
 
 
 def test_errors_of_locks() -> None:

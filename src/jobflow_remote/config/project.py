@@ -222,6 +222,10 @@ class Project(_Shown):
         CapabilityMissingError
             If the queue database is another one.
         """
+        if self.queue_spec().kind in ("MongoStore", "MongoURIStore"):
+            from jobflow_remote import bootstrap
+
+            return bootstrap.make_queue_store(self)
         raise CapabilityMissingError(
             f"the queue of project {self.name} is in {self.queue_spec().kind}, which is no maggma store",
             hint="get_job_controller() gives an object with get_jobs, get_jobs_info and the like",

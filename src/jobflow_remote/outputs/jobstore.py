@@ -22,6 +22,7 @@ from jobflow_remote.outputs import additional, mongostores
 
 if TYPE_CHECKING:
     from jobflow import JobStore
+    from maggma.core import Store
 
 Blobs = Mapping[str, Sequence[Document]]
 """Blob documents by the name of the additional store that they belong to."""
@@ -73,6 +74,27 @@ def jobstore_from_spec(spec: Mapping[str, Any]) -> JobStore:
         f"the jobstore is described as a {spec.get('@class')}, which is not a JobStore or not installed",
         hint="Describe it by docs_store (and additional_stores), each with a type.",
     )
+
+
+def store_from_spec(spec: Mapping[str, Any]) -> Store:
+    """The maggma store that a description (with its ``type``, or serialised) stands for, not connected.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be made from the description.
+    """
+    return jobstore_from_spec({"docs_store": dict(spec)}).docs_store if "type" in spec else _decoded(spec)
+
+
+def _decoded(spec: Mapping[str, Any]) -> Store:
+    from maggma.core import Store
+    from monty.json import MontyDecoder
+
+    made = MontyDecoder().process_decoded(dict(spec))
+    if not isinstance(made, Store):
+        raise ConfigError(f"a {spec.get('@class')} is no maggma store, or not installed")
+    return made
 
 
 def _with_tunnels(spec: Mapping[str, Any]) -> dict[str, Any]:

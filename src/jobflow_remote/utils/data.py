@@ -142,10 +142,6 @@ def store_from_dict(store_dict: Mapping[str, Any]) -> Store:
     ConfigError
         If it cannot be made from the description.
     """
-    from jobflow_remote.outputs.jobstore import jobstore_from_spec
+    from jobflow_remote.outputs.jobstore import store_from_spec
 
-    if "@class" in store_dict:
-        from monty.json import MontyDecoder
-
-        return MontyDecoder().process_decoded(dict(store_dict))
-    return jobstore_from_spec({"docs_store": dict(store_dict)}).docs_store
+    return store_from_spec(store_dict)
