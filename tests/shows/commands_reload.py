@@ -261,7 +261,10 @@ def _tell(database: str, queue: dict[str, Any] | None, seed: int) -> list[Verdic
         verdicts: list[Verdict] = []
         parts: list[Callable[[Story], list[Verdict]]] = [_changes, _limits, _broken, _recorded]
         for part in parts:
-            verdicts += part(story)
+            found = part(story)
+            for each in found:
+                print(f"{database}: {each.word} {each.what}: {each.figure}", file=sys.stderr, flush=True)
+            verdicts += found
         same = story.pids() == pids
         verdicts.append(is_true("the processes of the runner are the same ones", same, figure=f"{len(pids)}"))
     return [
