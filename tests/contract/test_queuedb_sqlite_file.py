@@ -7,6 +7,8 @@ import os
 import socket
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -56,6 +58,25 @@ def raw(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 # -- the file ------------------------------------------------------------------------------------------------------
+
+
+def test_a_second_handle_in_a_process_does_not_give_up_the_locks_of_the_first(path: Path) -> None:
+    """Else the next process to close the file takes itself for the last one, and removes the journal that we use."""
+    first = SQLiteQueueDatabase(path)
+    first.insert_flow(toy_flow({"a": []}))
+    SQLiteQueueDatabase(path).close()
+    other = (
+        "import sys; from pathlib import Path; from jobflow_remote.queuedb.sqlite import SQLiteQueueDatabase\n"
+        "database = SQLiteQueueDatabase(Path(sys.argv[1])); database.count_jobs({}); database.close()"
+    )
+    subprocess.run([sys.executable, "-c", other, str(path)], check=True)
+    assert path.with_name(f"{path.name}-wal").exists()
+    first.insert_flow(toy_flow({"a": []}))
+    assert first.count_flows({}) == 2
+    assert first.check_integrity() == []
+    first.close()
+
+
 
 
 def mode_of(path: Path) -> int:

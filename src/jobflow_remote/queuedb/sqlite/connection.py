@@ -7,6 +7,7 @@ nothing: who cannot have it in two seconds goes on to ``BEGIN IMMEDIATE``, which
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -14,7 +15,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -119,7 +120,7 @@ class Connections:
         """Make the file (0600, in a folder that only its owner can read) and its tables where they are missing."""
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+            _make_private_file(self.path)
         except OSError as exc:
             raise QueueDatabaseAwayError(
                 f"the queue database {self.path} cannot be opened: {exc.strerror or exc}",
@@ -320,6 +321,20 @@ class Connections:
             return bool(changed)
         finally:
             self._writing.release()
+
+
+def _make_private_file(path: Path) -> None:
+    """Make the file if it is missing, and else only look whether we may use it.
+
+    A file that is there must not be opened by us: closing it would give up all locks that SQLite has on it in this
+    process (POSIX locks belong to the process and the file), and another process, which then takes itself for the last
+    one, would remove the journal from under our feet.
+    """
+    if not path.exists():
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
 
 def _close_own(connections: list[sqlite3.Connection], identity: _Identity) -> None:
