@@ -63,7 +63,7 @@ def raw(path: Path) -> Iterator[sqlite3.Connection]:
 def test_a_second_handle_in_a_process_does_not_give_up_the_locks_of_the_first(path: Path) -> None:
     """Else the next process to close the file takes itself for the last one, and removes the journal that we use."""
     first = SQLiteQueueDatabase(path)
-    first.insert_flow(toy_flow({"a": []}))
+    first.insert_flow(toy_flow({"a": []}).new)
     SQLiteQueueDatabase(path).close()
     other = (
         "import sys; from pathlib import Path; from jobflow_remote.queuedb.sqlite import SQLiteQueueDatabase\n"
@@ -71,12 +71,10 @@ def test_a_second_handle_in_a_process_does_not_give_up_the_locks_of_the_first(pa
     )
     subprocess.run([sys.executable, "-c", other, str(path)], check=True)
     assert path.with_name(f"{path.name}-wal").exists()
-    first.insert_flow(toy_flow({"a": []}))
+    first.insert_flow(toy_flow({"a": []}).new)
     assert first.count_flows({}) == 2
     assert first.check_integrity() == []
     first.close()
-
-
 
 
 def mode_of(path: Path) -> int:

@@ -13,6 +13,7 @@ import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from secrets import token_hex
 from typing import Any
 
 from jobflow_remote.control.news import News, NewsReader
@@ -59,7 +60,7 @@ class Listener:
 
     async def stream(self) -> AsyncIterator[bytes]:
         """What goes to the browser, until either side ends it."""
-        yield b"retry: 1000\n" + render_event("hello", "{}")
+        yield b"retry: 1000\n\n"
         while True:
             try:
                 event = await asyncio.wait_for(self._events.get(), _PING_SECONDS)
@@ -79,6 +80,10 @@ class Hub:
         self._lock = threading.Lock()
         self._reader: threading.Thread | None = None
         self._stop = threading.Event()
+        self._hello: bytes | None = None
+        """What browsers are told first; None while the reader has not read anything."""
+        self.revision = ""
+        """Names what the reader has seen; another one tells a page that it has missed something."""
         self.looks = 0
         """How often the database was read because it had changed."""
 
@@ -99,6 +104,8 @@ class Hub:
                     target=self._read, args=(self._stop,), name="changes", daemon=True
                 )
                 self._reader.start()
+            elif self._hello:
+                listener.tell(self._hello)
         try:
             yield listener
         finally:
@@ -106,7 +113,7 @@ class Hub:
                 self._listeners.discard(listener)
                 if not self._listeners:
                     self._stop.set()
-                    self._reader = None
+                    self._reader, self._hello, self.revision = None, None, ""
 
     def close(self) -> None:
         """End all streams."""
@@ -120,20 +127,25 @@ class Hub:
         for listener in listeners:
             listener.tell(event)
 
+    def _note(self, revision: str, stop: threading.Event, *, tell: bool = False) -> None:
+        """This is what has been seen; a reader that was told to end says nothing any more."""
+        with self._lock:
+            if stop.is_set():
+                return
+            self.revision = revision
+            self._hello = render_event("hello", to_json({"revision": revision}))
+            hello = self._hello
+        if tell:
+            self._tell(hello)
+
     def _read(self, stop: threading.Event) -> None:
         """The reader's thread."""
-        away = False
         while not stop.is_set():
             try:
                 with contextlib.closing(self._open_queue()) as queue:
-                    if away:
-                        self._tell(render_event("back", "{}"))
-                    away = False
                     self._watch(queue, stop)
             except JobflowRemoteError as error:
-                if not away:
-                    self._tell(render_event("away", to_json({"why": error.message})))
-                away = True
+                self._tell(render_event("away", to_json({"why": error.message})))
                 stop.wait(_AWAY_SECONDS)
             except Exception:
                 logger.exception("the reader of changes failed")
@@ -143,7 +155,8 @@ class Hub:
         reader = NewsReader(queue)
         queue.changed_by_others()
         reader.read()
-        self._tell(render_event("news", LOOK_AGAIN))  # what came before the first look
+        series = token_hex(4)
+        self._note(f"{series}-0", stop, tell=True)
         rest = LOOK_SECONDS
         while not stop.wait(rest):
             rest = LOOK_SECONDS
@@ -152,7 +165,8 @@ class Hub:
             began = time.monotonic()
             news = reader.read()
             self.looks += 1
-            self._tell(render_event("news", to_json(plain_news(news))))
+            self._note(f"{series}-{self.looks}", stop)
+            self._tell(render_event("news", to_json({"revision": self.revision, **plain_news(news)})))
             rest = max(LOOK_SECONDS, _REST_FACTOR * (time.monotonic() - began))
 
 

@@ -87,7 +87,15 @@ def frame(
     seen: Seen, title: str, *content: Any, heading: Any = None, scripts: tuple[str, ...] = ()
 ) -> Element:
     """A page of the application."""
-    live = {"data_events": f"{seen.root}/events", "data_root": seen.root} if seen.opened else {}
+    live = (
+        {
+            "data_events": f"{seen.root}/events",
+            "data_root": seen.root,
+            "data_revision": seen.opened.hub.revision,
+        }
+        if seen.opened
+        else {}
+    )
     body = Body(
         A("Skip to content", href="#content", cls="skip"),
         _header(seen),

@@ -14,7 +14,7 @@ from jobflow_remote.control.news import JOB_FIELDS
 from jobflow_remote.control.progress import jobs_in_trouble
 from jobflow_remote.model import lifecycle
 from jobflow_remote.model.selection import JobSelection
-from jobflow_remote.webgui import graphs
+from jobflow_remote.webgui import explaining, graphs
 from jobflow_remote.webgui.pages.jobs import job_address
 from jobflow_remote.webgui.parts import (
     Element,
@@ -56,6 +56,7 @@ def read(opened: Opened, key: str) -> dict[str, Any]:
     return {
         "flow": {**flow_row(flow), "metadata": flow.get("metadata") or {}, "jobstore": flow.get("jobstore")},
         "jobs": [job_row(job) for job in jobs],
+        "explanation": explaining.read(opened, uuid, is_flow=True),
         "trouble": [job_row(job) for job in jobs_in_trouble(queue, uuid, limit=5)],
     }
 
@@ -89,6 +90,7 @@ def render(seen: Seen, data: Mapping[str, Any]) -> Element:
             section("Facts", _facts(flow), key="facts"),
             cls="columns",
         ),
+        section("Why it is where it is", explaining.findings(data["explanation"]), key="explanation"),
         _graph(seen, flow),
         Details(
             Summary("Timeline"),

@@ -12,6 +12,7 @@ from jobflow_remote.control.workers import why_waiting
 from jobflow_remote.model import lifecycle
 from jobflow_remote.model.clock import utcnow
 from jobflow_remote.model.states import JobState
+from jobflow_remote.webgui import explaining
 from jobflow_remote.webgui.jobactions import ACTIONS
 from jobflow_remote.webgui.parts import (
     Element,
@@ -56,6 +57,7 @@ def read(opened: Opened, key: str, index: int | None = None) -> dict[str, Any]:
     return {
         "job": job,
         "waits_for": why_waiting(queue, job),
+        "explanation": explaining.read(opened, job["uuid"], job["index"]),
         "parents": [job_row(each) for each in before],
         "n_parents": len(parents),
         "children": [job_row(each) for each in queue.find_children([job["uuid"]])[:MOST_RELATIVES]],
@@ -86,6 +88,7 @@ def render(seen: Seen, data: Mapping[str, Any]) -> Element:
             section("History", _history(job), key="history"),
             cls="columns",
         ),
+        section("Why it is where it is", explaining.findings(data["explanation"]), key="explanation"),
         section("Parents and children", _relatives(seen, data), key="relatives"),
         _lazy("What it printed", f"{address}/printed?index={job['index']}"),
         _lazy("Files of the run folder", f"{address}/files?index={job['index']}"),

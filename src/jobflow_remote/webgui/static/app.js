@@ -75,7 +75,7 @@ async function send(form, button) {
   const fields = new URLSearchParams(new FormData(form, button));
   button?.setAttribute("aria-busy", "true");
   try {
-    const { text } = await ask(form.action, { method: "POST", body: fields });
+    const { text } = await ask(form.getAttribute("action"), { method: "POST", body: fields });
     const answer = parse(text).body.firstElementChild;
     const dialog = $("#dialog");
     if (!answer) return;
@@ -166,6 +166,7 @@ document.addEventListener("toggle", async (event) => {
 
 // -- news ------------------------------------------------------------------------------------------------------
 
+let revision = page.revision;  // what the page shows is as old as this
 let refreshing = null, again = false, lastRefresh = 0;
 
 function mark(row) {
@@ -284,18 +285,22 @@ function say(text, lost) {
 function connect() {
   if (!page.events) return;
   const source = new EventSource(page.events);
-  let before = false;
-  source.addEventListener("hello", () => {
+  const hear = (event) => ({ jobs: [], flows: [], ...JSON.parse(event.data) });
+  source.addEventListener("hello", (event) => {
+    const news = hear(event);
     say("live");
-    if (before) { refresh(); document.dispatchEvent(new CustomEvent("news", { detail: { jobs: [], flows: [], incomplete: true } })); }
-    before = true;
+    if (news.revision !== revision) onNews({ ...news, incomplete: true });
+    revision = news.revision;
   });
-  source.addEventListener("news", (event) => onNews({ jobs: [], flows: [], ...JSON.parse(event.data) }));
+  source.addEventListener("news", (event) => {
+    const news = hear(event);
+    revision = news.revision ?? revision;
+    onNews(news);
+  });
   source.addEventListener("away", (event) => say(`database away: ${JSON.parse(event.data).why}`, true));
-  source.addEventListener("back", () => { say("live"); refresh(); });
   source.addEventListener("error", () => {
     say("not connected; trying again …", true);
-    if (source.readyState === EventSource.CLOSED) setTimeout(() => { source.close(); connect(); before = true; }, 2000);
+    if (source.readyState === EventSource.CLOSED) setTimeout(connect, 2000);
   });
   addEventListener("pagehide", () => source.close());
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
