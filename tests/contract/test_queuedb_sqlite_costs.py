@@ -14,6 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from tests.plans import find_scans, record_statements
 
 from jobflow_remote.errors import QueueDatabaseError
 from jobflow_remote.model import lifecycle
@@ -22,7 +23,6 @@ from jobflow_remote.model.selection import FlowSelection, JobSelection
 from jobflow_remote.model.states import FlowState, JobState
 from jobflow_remote.queuedb.port import Share
 from jobflow_remote.queuedb.sqlite import SQLiteQueueDatabase
-from jobflow_remote.queuedb.sqlite.connection import Connections
 from jobflow_remote.testing.contracts.queuedb import SetClock, Stage
 from jobflow_remote.testing.contracts.queuedb.documents import START, WORKER, toy_document, toy_flow
 
@@ -64,39 +64,7 @@ def raw(path: Path) -> Iterator[sqlite3.Connection]:
 @pytest.fixture
 def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every statement that any connection runs, with its parameters in place."""
-    seen: list[str] = []
-    connect = Connections._connect
-
-    def traced(self: Connections) -> sqlite3.Connection:
-        opened = connect(self)
-        opened.set_trace_callback(seen.append)
-        return opened
-
-    monkeypatch.setattr(Connections, "_connect", traced)
-    return seen
-
-
-def find_scans(path: Path, statements: list[str]) -> list[tuple[str, str]]:
-    """Statements that read a whole table of documents. One that ends with its page may walk along an index."""
-    scans = []
-    with raw(path) as opened:
-        opened.create_function("jf_regex", 3, lambda *_: True)
-        for sql in dict.fromkeys(statements):
-            if not sql.startswith(("SELECT", "UPDATE", "DELETE", "INSERT")):
-                continue
-            plan = opened.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall()
-            sorting = {parent for _, parent, _, step in plan if "TEMP B-TREE" in step}
-            for _, parent, _, step in plan:
-                if step.startswith("SCAN") and step.split()[1] in TABLES:
-                    ordered = (
-                        "USING" in step or "ORDER BY db_number" in sql
-                    )  # by an index, or the table's own order
-                    if not ("LIMIT" in sql and ordered and parent not in sorting):
-                        scans.append((step, sql))
-    return scans
-
-
-TABLES = {"jobs", "job_bodies", "edges", "flows"}
+    return record_statements(monkeypatch)
 
 
 def play_engine(stage: Stage) -> None:

@@ -132,7 +132,7 @@ def test_a_backup_that_cannot_be_written_says_so(stage: Stage, tmp_path: Path) -
 def test_settings_of_the_file(database: SQLiteQueueDatabase, path: Path) -> None:
     with raw(path) as opened:
         assert opened.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert opened.execute("PRAGMA user_version").fetchone() == (2,)
+        assert opened.execute("PRAGMA user_version").fetchone() == (3,)
     with database._connections.writing() as writer:
         assert writer.execute("PRAGMA synchronous").fetchone() == (1,)
         assert writer.execute("PRAGMA busy_timeout").fetchone() == (30000,)
@@ -193,6 +193,8 @@ def test_a_file_of_the_first_format_is_brought_up_to_date(stage: Stage, path: Pa
     stage.database.close()
     with raw(path) as opened:
         opened.execute("DROP TABLE batches")
+        opened.execute("DROP INDEX jobs_created")
+        opened.execute("DROP INDEX flows_created")
         opened.execute("PRAGMA user_version=1")
     with closing(SQLiteQueueDatabase(path)) as database:
         assert database.find_jobs({}, with_inputs=True) == before
@@ -200,7 +202,7 @@ def test_a_file_of_the_first_format_is_brought_up_to_date(stage: Stage, path: Pa
         assert database.load("batches", [{"batch_uid": "b", "batch_state": "RUNNING", "worker": "w"}]) == 1
         assert database.check_integrity() == []
     with raw(path) as opened:
-        assert opened.execute("PRAGMA user_version").fetchone() == (2,)
+        assert opened.execute("PRAGMA user_version").fetchone() == (3,)
 
 
 # -- weather -------------------------------------------------------------------------------------------------------

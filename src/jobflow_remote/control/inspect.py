@@ -29,9 +29,11 @@ class SortOption(StrEnum):
     DB_ID = "db_id"
 
     def to_sort(self, *, ascending: bool = False) -> Sort:
-        """The order as the queue database takes it; ids are compared as numbers."""
-        field = "db_number" if self is SortOption.DB_ID else self.value
-        return ((field, 1 if ascending else -1),)
+        """The order as the queue database takes it; ids are compared as numbers, and settle ties."""
+        direction = 1 if ascending else -1
+        if self is SortOption.DB_ID:
+            return (("db_number", direction),)
+        return ((self.value, direction), ("db_number", direction))
 
 
 # -- jobs ------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from jobflow_remote.queuedb.filters import Column, Mapped
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 JOB_COLUMNS: dict[str, Column] = {
     "db_number": Column("db_number", "number"),
@@ -117,5 +117,10 @@ CREATE UNIQUE INDEX batches_uid ON batches(batch_uid);
 CREATE INDEX batches_worker ON batches(worker, batch_state);
 """
 
-STEPS = {0: (TABLES, _BATCHES), 1: (_BATCHES,)}
+_CREATED = """
+CREATE INDEX jobs_created ON jobs(created_on);
+CREATE INDEX flows_created ON flows(created_on, db_number);
+"""
+
+STEPS = {0: (TABLES, _BATCHES, _CREATED), 1: (_BATCHES, _CREATED), 2: (_CREATED,)}
 """Version of a file → what brings it to the present one (0: it is new)."""
