@@ -23,6 +23,7 @@ class Broken:
 
     worker: Mapping[str, Any]
     cause: str
+    """Words, or several that will do (the machine may have the other scheduler's commands): ``one|another``."""
     level: str = "error"
 
 
@@ -77,7 +78,9 @@ def _broken(cluster: Cluster, folder: Path) -> dict[str, Broken]:
         ),
         "pre_run fails": Broken(worker(pre_run="source /no/such/activate"), "/no/such/activate"),
         "pre_run leaves": Broken(worker(pre_run="exit 3"), "ended the script before the job"),
-        "scheduler missing": Broken(worker(scheduler_type="sge"), "commands of the scheduler are not found"),
+        "another scheduler": Broken(
+            worker(scheduler_type="sge"), "commands of the scheduler are not found|sge does not answer"
+        ),
         "no such partition": Broken(
             worker(**{**slurm, "resources": {"partition": "nope"}}), "invalid partition specified: nope"
         ),
@@ -111,7 +114,8 @@ def _judge_healthy(name: str, report: Mapping[str, Any]) -> Verdict:
 
 def _judge_broken(name: str, each: Broken, report: Mapping[str, Any]) -> Verdict:
     said = [check for check in report["checks"] if check["level"] == each.level]
-    named = [check for check in said if each.cause in check["text"] and check["fix"]]
+    causes = each.cause.split("|")
+    named = [check for check in said if check["fix"] and any(cause in check["text"] for cause in causes)]
     figure = "; ".join(check["text"] for check in named or said)[:200] or "all is well"
     print(f"{name}: {report[each.level]}", file=sys.stderr)
     return is_true(f"broken: {name}", bool(named), figure=figure, bound=f"{each.cause}, and what helps")
