@@ -270,9 +270,11 @@ class ConfigManager:
 
         Examples
         --------
+        >>> from jobflow_remote.config.base import LogLevel
         >>> manager = ConfigManager()
         >>> data = manager.get_project_data("mine")
-        >>> manager.dump_project(data._replace(project=data.project.model_copy(update={"log_level": "debug"})))
+        >>> quieter = data.project.model_copy(update={"log_level": LogLevel.ERROR})
+        >>> manager.dump_project(data._replace(project=quieter))
         """
         update = project_data.filepath.exists()
         data = project_data.project.model_dump(
