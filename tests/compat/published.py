@@ -156,7 +156,6 @@ CONTROLLER = {
     "reset": "self, reset_output=False, max_limit=25, validation=None",
     "build_indexes": "self, background=True, job_custom_indexes=None, flow_custom_indexes=None, drop=False",
     "create_indexes": "self, indexes, collection=<DbCollection.JOBS: 'jobs'>, unique=False, background=True",
-    "compact": "self",
     "backup_dump": "self, dir_path='.', mongo_bin_path=None, compress=False, python=False",
     "backup_restore": "self, dir_path='.', mongo_bin_path=None, compress=None, python=False",
     "upgrade_check_jobflow": "self",
@@ -395,6 +394,7 @@ DIFFERENT: dict[str, str] = {}
 """``module:name`` → our parameters, where ours are others."""
 
 ABSENT = [
+    "jobflow_remote:JobController.compact",
     "jobflow_remote.jobs.batch:RemoteBatchManager", "jobflow_remote.jobs.batch:LocalBatchManager",
     "jobflow_remote.jobs.run:run_batch_jobs", "jobflow_remote.jobs.run:run_single_batch_jobs",
     "jobflow_remote.jobs.run:decompress_files",
@@ -427,7 +427,7 @@ ABSENT = [
 
 PENDING = {
     *(f"jobflow_remote:JobController.{name}" for name in (
-        *MANY_JOBS, "delete_job", "set_flow_store", "safe_delete_files", "compact", "ping_running_runner",
+        *MANY_JOBS, "delete_job", "set_flow_store", "safe_delete_files", "ping_running_runner",
         "get_runner_pings", "clean_runner_pings", "unlock_runner",
     )),
     *(f"jobflow_remote.jobs.daemon:DaemonManager.{name}" for name in DAEMON),
