@@ -48,7 +48,7 @@ shows: $(STAMP) ## what is promised, at full size: make shows PART=main-job
 
 docs: $(STAMP) ## write the generated pages of docs/ anew, and build the documentation into site/
 	@$(BIN)/python docs/generate.py
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet && echo "site/index.html"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet && echo "site/index.html; with a search box: $(BIN)/python -m http.server -d site"
 
 clean: ## remove what make made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
