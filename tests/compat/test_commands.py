@@ -115,6 +115,24 @@ def test_every_group_has_a_tree_and_every_command_short_help(tree: dict[str, Any
         assert {"-h", "--help"} <= set(command.get_help_option_names(ctx)), words
 
 
+def test_every_listing_and_information_is_there_for_programs(tree: dict[str, Any]) -> None:
+    looking = {
+        "list",
+        "info",
+        "report",
+        "status",
+        "ls",
+        "explain",
+        "output",
+        "timeline",
+        "check",
+        "check-conflicts",
+    }
+    for words, (command, _) in tree.items():
+        if words.split()[-1:] and words.split()[-1] in looking:
+            assert {frozenset({"--json"}), frozenset({"--jsonl"})} <= names_of(command), words
+
+
 def test_no_option_has_two_meanings(tree: dict[str, Any]) -> None:
     for words, (command, _) in tree.items():
         names = [name for parameter in command.params for name in parameter.opts]

@@ -348,7 +348,13 @@ class JFRTyper(typer.Typer):
             kwargs.setdefault(
                 "context_settings", {"help_option_names": ["-h", "--help"], "allow_interspersed_args": True}
             )
-        return super().callback(*args, **kwargs)
+        register = super().callback(*args, **kwargs)
+
+        def decorate(function: _F) -> _F:
+            register(_expand_bundles(function))
+            return function
+
+        return decorate
 
     def command(self, name: str | None = None, **kwargs: Any) -> Callable[[_F], _F]:
         """Register a function as a command."""
