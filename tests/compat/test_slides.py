@@ -242,9 +242,6 @@ def test_tuning(home: Path) -> None:
     assert [documents[4]["resources"], documents[5]["resources"]] == [wanted, wanted]
 
 
-GROUPS_TO_COME = {"batch"}
-"""Not there yet."""
-
 # -- commands ------------------------------------------------------------------------------------------------------
 
 
@@ -290,7 +287,7 @@ def test_projects_as_the_slides_make_them(home: Path, monkeypatch: pytest.Monkey
     jf("jf job list", "The selected project is tutorial from config file", "Jobs info")
     found = jf("jf --help", "--project", "-p", "--full-exc", "-fe", "--tree", "--help", "-h")
     for group in ("gui", "admin", "backup", "batch", "flow", "job", "project", "runner"):
-        assert f"\n│ {group} " in found or group in GROUPS_TO_COME, group
+        assert f"\n│ {group} " in found, group
 
 
 def test_jobs_as_the_slides_treat_them(home: Path) -> None:
