@@ -427,9 +427,7 @@ ABSENT = [
 
 PENDING = {
     *(f"jobflow_remote:JobController.{name}" for name in (
-        *MANY_JOBS, "delete_job", "set_flow_store", "safe_delete_files", "ping_running_runner",
-        "get_runner_pings", "clean_runner_pings", "unlock_runner",
+        *MANY_JOBS, "delete_job", "set_flow_store", "safe_delete_files", "unlock_runner",
     )),
-    *(f"jobflow_remote.jobs.daemon:DaemonManager.{name}" for name in DAEMON),
 }  # fmt: skip
 """Names that are still being written."""

@@ -298,6 +298,19 @@ def test_resubmission_and_reset(controller: JobController) -> None:
     assert submit_flow(make_flow()) == ["1", "2"]
 
 
+def test_pings_of_runners(controller: JobController) -> None:
+    assert controller.get_runner_pings() == []
+    assert controller.ping_running_runner({"hostname": "here"}) == (False, [])
+    is_registered, known = controller.ping_running_runner()
+    assert (is_registered, [each["hostname"] for each in known]) == (False, ["here"])
+    assert known[0]["time"] <= controller.get_runner_pings()[-1]["time"]
+    for _ in range(60):
+        controller.ping_running_runner()
+    assert len(controller.get_runner_pings()) == 50
+    controller.clean_runner_pings()
+    assert controller.get_runner_pings() == []
+
+
 def test_running_runner(controller: JobController) -> None:
     controller.queue.open_session({"hostname": "here", "user": "me"}, lease_seconds=60)
     runner = controller.get_running_runner()

@@ -82,7 +82,7 @@ def _start_runner(project: Project) -> None:
     from jobflow_remote.daemon.manager import DaemonManager, DaemonStatus
 
     daemon = DaemonManager.from_project(project)
-    status = daemon.check_status()
+    status = daemon.check_status(False)
     if status not in (DaemonStatus.RUNNING, DaemonStatus.STARTING):
         daemon.start(single=True, raise_on_error=True)
         _say("runner", f"started; its log: {Path(str(project.log_dir)) / 'runner.log'}")

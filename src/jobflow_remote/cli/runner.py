@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,10 +15,11 @@ from jobflow_remote.cli import types as t
 from jobflow_remote.cli.formatting import format_date
 from jobflow_remote.cli.invocation import current
 from jobflow_remote.cli.jfr_typer import JFRTyper
-from jobflow_remote.cli.output import confirm, err_console, print_message
+from jobflow_remote.cli.output import confirm, err_console, print_error, print_message
 from jobflow_remote.cli.runnerinfo import find_manager
 from jobflow_remote.config.loglevel import LogLevel
-from jobflow_remote.errors import ConfigError
+from jobflow_remote.daemon.programs import End, RunnerLayout
+from jobflow_remote.errors import ConfigError, RunnerActiveError
 from jobflow_remote.model.clock import utcnow
 
 if TYPE_CHECKING:
@@ -25,6 +29,46 @@ if TYPE_CHECKING:
 app = JFRTyper(name="runner", help="Commands for handling the runner.")
 
 Wait = Annotated[bool, typer.Option("--wait", "-w", help="Return when it is done.", show_default=False)]
+Everywhere = Annotated[
+    bool, typer.Option("--all", "-a", help="The runners of all projects.", show_default=False)
+]
+NamesFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--json",
+        "-j",
+        metavar="FILE",
+        help="Write the names of the projects that had a runner to a JSON file.",
+    ),
+]
+MaxWait = Annotated[
+    int, typer.Option("--max-wait", "-m", min=0, help="Seconds to wait at most, with --all --wait.")
+]
+Transfer = Annotated[int, typer.Option("--transfer", "-t", min=1, help="Processes that transfer files.")]
+Complete = Annotated[int, typer.Option("--complete", "-com", min=1, help="Processes that complete jobs.")]
+Single = Annotated[
+    bool, typer.Option("--single", "-s", help="One process for everything.", show_default=False)
+]
+InteractiveHere = Annotated[
+    bool,
+    typer.Option(
+        "--connect-interactive",
+        "--interactive",
+        "-i",
+        help="Log in to hosts that ask questions (one-time passwords), at this terminal.",
+        show_default=False,
+    ),
+]
+Interactive = Annotated[
+    bool,
+    typer.Option(
+        "--connect-interactive",
+        "--interactive",
+        "-i",
+        help="Log in to hosts that ask questions (one-time passwords), at this terminal; takes -s.",
+        show_default=False,
+    ),
+]
 
 
 def _busy(text: str) -> AbstractContextManager[Any]:
@@ -48,10 +92,8 @@ def run(
         bool, typer.Option("--checkout", "-cho", help="Take jobs that are READY.", show_default=False)
     ] = False,
     log_level: t.LogLevelOption = LogLevel.INFO,
-    set_pid: Annotated[
-        bool,
-        typer.Option("--set-pid", "-pid", help="Kept for scripts: the log always has the pid.", hidden=True),
-    ] = False,
+    set_pid: t.SetPid = False,
+    interactive: InteractiveHere = False,
     daemonized: Annotated[
         bool, typer.Option("--daemonized", "-d", help="End when the parent process ends.", show_default=False)
     ] = False,
@@ -65,46 +107,45 @@ def run(
     chosen = {"transfer": transfer, "complete": complete, "queue": queue, "checkout": checkout}
     roles = frozenset(role for role, wanted in chosen.items() if wanted) or None
     project = current().project()
+    if interactive:
+        _answer_here()
     raise typer.Exit(run_runner(project.name, roles=roles, log_level=log_level.value, daemonized=daemonized))
 
 
 @app.command("start")
 def start(
-    transfer: Annotated[int, typer.Option("--transfer", "-t", help="Processes that transfer files.")] = 1,
-    complete: Annotated[int, typer.Option("--complete", "-com", help="Processes that complete jobs.")] = 1,
-    single: Annotated[
-        bool, typer.Option("--single", "-s", help="One process for everything.", show_default=False)
-    ] = False,
+    transfer: Transfer = 1,
+    complete: Complete = 1,
+    single: Single = False,
     log_level: t.LogLevelOption = LogLevel.INFO,
     takeover: Annotated[
         bool,
         typer.Option(
             "--takeover",
-            help="Take the queue over from a runner elsewhere that does not answer.",
+            help="Take the queue over from a runner elsewhere, without asking: see `jf runner takeover`.",
             show_default=False,
         ),
     ] = False,
-    interactive: Annotated[
-        bool,
-        typer.Option(
-            "--interactive",
-            "-i",
-            help="Log in to hosts that ask questions (one-time passwords), at this terminal; takes -s.",
-            show_default=False,
-        ),
-    ] = False,
+    interactive: Interactive = False,
 ) -> None:
-    """Start the runner as a daemon."""
+    """Start the runner as a daemon.
+
+    If only some of its processes run, the others are started again.
+    """
+    _start(RunnerLayout(single, transfer, complete, log_level.value, interactive), takeover=takeover)
+
+
+def _start(layout: RunnerLayout, *, takeover: bool) -> None:
     _warn_of_conflicts(current().project().name)  # here the file has to be valid
     manager = find_manager()
-    with nullcontext() if interactive else _busy("Starting the runner…"):
+    with nullcontext() if layout.interactive else _busy("Starting the runner…"):
         manager.start(
-            num_procs_transfer=transfer,
-            num_procs_complete=complete,
-            single=single,
-            log_level=log_level.value,
+            num_procs_transfer=layout.transfer,
+            num_procs_complete=layout.complete,
+            single=layout.single,
+            log_level=layout.log_level,
             raise_on_error=True,
-            connect_interactive=interactive,
+            connect_interactive=layout.interactive,
             takeover=takeover,
         )
         manager.wait_start()
@@ -125,31 +166,133 @@ def _warn_of_conflicts(name: str) -> None:
             print_message(issue.message, style="gold1", to_stderr=True)
 
 
-@app.command("stop")
-def stop(wait: Wait = False) -> None:
-    """Stop the processes of the runner: they finish the steps in hand. Jobs that run go on."""
+@app.command("takeover")
+def takeover(
+    transfer: Transfer = 1,
+    complete: Complete = 1,
+    single: Single = False,
+    log_level: t.LogLevelOption = LogLevel.INFO,
+    interactive: Interactive = False,
+    yes: t.Yes = False,
+) -> None:
+    """Start the runner here in the place of one on another machine.
+
+    The other one is superseded: it can change nothing any more, and its processes end by themselves when they notice.
+    Jobs that run go on; this runner looks after them.
+    """
+    from jobflow_remote.services.session import is_runner_alive
+
     manager = find_manager()
-    with _busy("Stopping the runner…"):
-        done = manager.stop(wait=wait)
-    if not done and not _ask_elsewhere():
-        _say_not_running()
+    if is_runner_alive(manager.files.daemon_dir):
+        raise RunnerActiveError(
+            "the runner of this project is on this machine", hint="`jf runner restart` starts it again"
+        )
+    session = current().queue().get_session()
+    if session is None or not session.is_live(utcnow()):
+        print_message("No other runner is active: this is an ordinary start", to_stderr=True)
+    elif not yes and not confirm(_describe_session(session) + " Take its place?"):
+        raise typer.Exit(0)
+    _start(RunnerLayout(single, transfer, complete, log_level.value, interactive), takeover=True)
+
+
+@app.command("restart")
+def restart() -> None:
+    """Shut the daemon down and start it again with the same options. Jobs that run go on."""
+    current().project()  # here the file has to be valid
+    manager = find_manager()
+    with _busy("Starting the runner again…"):
+        manager.restart(raise_on_error=True)
+        manager.wait_start()
+
+
+@app.command("stop")
+def stop(
+    wait: Wait = False, everywhere: Everywhere = False, names_file: NamesFile = None, max_wait: MaxWait = 120
+) -> None:
+    """Stop the processes of the runner: they finish the steps in hand. Jobs that run go on.
+
+    A runner on another machine is asked to, through the queue database.
+    """
+    _end(End.STOP, _Ending(wait, everywhere, names_file, max_wait), ask_elsewhere=True)
+
+
+@app.command("stop-processes", hidden=True)
+def stop_processes(
+    wait: Wait = False, everywhere: Everywhere = False, names_file: NamesFile = None, max_wait: MaxWait = 120
+) -> None:
+    """Stop the processes of the runner, as `stop` does."""
+    _end(End.STOP, _Ending(wait, everywhere, names_file, max_wait), ask_elsewhere=True)
 
 
 @app.command("shutdown")
-def shutdown(wait: Wait = False) -> None:
+def shutdown(
+    wait: Wait = False, everywhere: Everywhere = False, names_file: NamesFile = None, max_wait: MaxWait = 120
+) -> None:
     """Stop the runner, and the daemon that keeps its processes alive. Jobs that run go on."""
-    manager = find_manager()
-    with _busy("Shutting the runner down…"):
-        done = manager.shut_down(wait=wait)
-    if not done and not _ask_elsewhere():
-        _say_not_running()
+    _end(End.SHUTDOWN, _Ending(wait, everywhere, names_file, max_wait), ask_elsewhere=True)
 
 
 @app.command("kill")
-def kill(wait: Wait = False) -> None:
+def kill(
+    wait: Wait = False, everywhere: Everywhere = False, names_file: NamesFile = None, max_wait: MaxWait = 120
+) -> None:
     """Kill the processes of the runner at once. Nothing is lost: steps that were cut short are repeated."""
-    if not find_manager().kill(wait=wait):
+    _end(End.KILL, _Ending(wait, everywhere, names_file, max_wait), ask_elsewhere=False)
+
+
+@dataclass(frozen=True)
+class _Ending:
+    wait: bool
+    everywhere: bool
+    names_file: Path | None
+    max_wait_seconds: int
+
+
+_DOES = {End.STOP: "Stopping", End.SHUTDOWN: "Shutting down", End.KILL: "Killing"}
+_DID = {End.STOP: "stopped", End.SHUTDOWN: "shut down", End.KILL: "killed"}
+
+
+def _end(how: End, options: _Ending, *, ask_elsewhere: bool) -> None:
+    if options.everywhere:
+        _end_everywhere(how, options)
+        return
+    from jobflow_remote.daemon.everywhere import end_one
+
+    manager = find_manager()
+    with _busy(f"{_DOES[how]} the runner…"):
+        done = end_one(manager, how, wait=options.wait)
+    _write_names(options.names_file, [manager.project.name] if done else [])
+    if not done and not (ask_elsewhere and _ask_elsewhere()):
         _say_not_running()
+
+
+def _end_everywhere(how: End, options: _Ending) -> None:
+    from jobflow_remote.config.manager import ConfigManager
+    from jobflow_remote.daemon.everywhere import end_everywhere
+
+    with _busy(f"{_DOES[how]} the runners of all projects…"):
+        ended = end_everywhere(
+            ConfigManager().projects, how, wait=options.wait, max_wait_seconds=options.max_wait_seconds
+        )
+    _write_names(options.names_file, ended.acted)
+    for name in ended.acted:
+        print_message(f"{name}: {'told to end' if not options.wait or name in ended.late else _DID[how]}")
+    for name, problem in ended.problems.items():
+        print_error(f"{name}: {problem}")
+    if ended.late:
+        print_error(
+            f"not at rest after {options.max_wait_seconds} s: {', '.join(ended.late)}",
+            hint="--max-wait allows more time; `jf -p PROJECT runner status` tells how it is",
+        )
+    if ended.late or ended.problems:
+        raise typer.Exit(1)
+    if not ended.acted:
+        print_message("No project has a runner at work on this machine", style="gold1", to_stderr=True)
+
+
+def _write_names(path: Path | None, names: list[str]) -> None:
+    if path is not None:
+        path.write_text(json.dumps(names) + "\n", encoding="utf-8")
 
 
 def _say_not_running() -> None:
@@ -175,19 +318,52 @@ app.command("info")(runnerinfo.info)
 
 @app.command("foreground")
 def foreground() -> None:
-    """Connect this terminal to the daemon's processes: their logs and their state. Leave with Ctrl-D."""
-    import subprocess
+    """Show at this terminal what the daemon's processes write into their logs. Leave with Ctrl-C."""
+    find_manager().foreground_processes(print_function=typer.echo)
 
-    from jobflow_remote.errors import DaemonError
 
-    manager = find_manager()
-    if manager.get_processes_info() is None:
-        raise DaemonError("the daemon is not running", hint="start it: `jf runner start`")
-    raise typer.Exit(subprocess.run(manager.foreground_command(), check=False).returncode)
+@app.command("update-status")
+def update_status(
+    log_level: t.LogLevelOption = LogLevel.INFO,
+    set_pid: t.SetPid = False,
+    interactive: InteractiveHere = False,
+) -> None:
+    """Ask the schedulers once how the jobs are, without a runner: nothing is submitted or downloaded."""
+    import logging
+
+    from jobflow_remote.engine.updating import update_status
+
+    services = current().services()
+    logging.getLogger("jobflow_remote").setLevel(log_level.to_logging())
+    if interactive:
+        _answer_here()
+    with nullcontext() if interactive else _busy("Asking the schedulers…"):
+        updated = update_status(services)
+    number = sum(updated.jobs.values())
+    print_message(f"{number} job{'s are' if number != 1 else ' is'} in another state now")
+    for worker, problem in updated.problems.items():
+        print_error(f"worker {worker}: {problem}")
+    if updated.problems:
+        raise typer.Exit(1)
+
+
+def _answer_here() -> None:
+    """Put the questions of hosts at this terminal."""
+    from jobflow_remote.hosts.pool import POOL
+    from jobflow_remote.hosts.questions import answer_at_terminal
+
+    POOL.answerer = answer_at_terminal
 
 
 @app.command("reset")
-def reset(yes: t.Yes = False, force: t.force_opt = False) -> None:
+def reset(
+    yes: t.Yes = False,
+    break_lock: Annotated[
+        bool,
+        typer.Option("--break-lock", "-bl", hidden=True, help="Kept for scripts: nothing is locked."),
+    ] = False,
+    force: t.force_opt = False,
+) -> None:
     """Forget the runner that is registered in the database.
 
     Only needed when its machine is gone for good and nobody wants to wait until its lease ends.

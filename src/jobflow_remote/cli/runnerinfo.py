@@ -37,7 +37,7 @@ def find_manager(*, for_machines: bool = False) -> DaemonManager:
 def status(as_json: t.AsJson = False) -> None:
     """Say whether the runner's daemon is running, and whether the queue database has gone away from it."""
     manager = find_manager(for_machines=as_json)
-    state = manager.check_status().value.lower()
+    state = manager.check_status(False).value.lower()
     away = None if state == "shut_down" else read_note(manager.files.daemon_dir)
     if as_json:
         known = {} if away is None else {"database_away": {"since": away.since, "why": away.why}}

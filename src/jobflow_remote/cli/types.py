@@ -205,6 +205,9 @@ Watch = Annotated[
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.", show_default=False)]
 LogLevelOption = Annotated[LogLevel, typer.Option("--log-level", "-log", help="How much the log says.")]
+SetPid = Annotated[
+    bool, typer.Option("--set-pid", "-pid", help="Kept for scripts: the log always has the pid.", hidden=True)
+]
 DumpPath = Annotated[
     Path | None, typer.Option("--path", "-p", metavar="FILE", help="Write to a file: .json or .yaml.")
 ]

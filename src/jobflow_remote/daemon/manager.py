@@ -18,7 +18,8 @@ import psutil
 
 from jobflow_remote.config.manager import ConfigManager
 from jobflow_remote.config.project import Project
-from jobflow_remote.daemon.programs import DaemonFiles, RunnerLayout, render_configuration
+from jobflow_remote.daemon.logs import follow_logs, log_of
+from jobflow_remote.daemon.programs import DaemonFiles, RunnerLayout, parse_layout, render_configuration
 from jobflow_remote.errors import DaemonError, RunnerActiveError, RunningDaemonError
 from jobflow_remote.hosts.questions import ask_at_terminal
 from jobflow_remote.queuedb import open_queue_database
@@ -42,11 +43,39 @@ class DaemonStatus(Enum):
     RUNNING = "RUNNING"
 
 
-class DaemonManager:
-    """The daemon of one project on this machine."""
+_AT_WORK = (DaemonStatus.RUNNING, DaemonStatus.PARTIALLY_RUNNING, DaemonStatus.STARTING)
 
-    def __init__(self, daemon_dir: str | Path, log_dir: str | Path, project: Project) -> None:
+
+class DaemonManager:
+    """The daemon of one project on this machine.
+
+    Parameters
+    ----------
+    daemon_dir, log_dir
+        Folders for the daemon's files and for the logs.
+    project
+        The project that the runner works for.
+    job_controller
+        Accepted for scripts of 1.0.1; the queue database is opened when it is needed.
+
+    Examples
+    --------
+    >>> manager = DaemonManager.from_project_name("tutorial")  # doctest: +SKIP
+    >>> manager.start(num_procs_transfer=2, single=False)  # doctest: +SKIP
+    True
+    >>> manager.check_status()  # doctest: +SKIP
+    <DaemonStatus.RUNNING: 'RUNNING'>
+    """
+
+    def __init__(
+        self,
+        daemon_dir: str | Path,
+        log_dir: str | Path,
+        project: Project,
+        job_controller: Any = None,
+    ) -> None:
         self.project = project
+        self.job_controller = job_controller
         self.files = DaemonFiles(Path(daemon_dir), Path(log_dir))
 
     @classmethod
@@ -108,22 +137,27 @@ class DaemonManager:
             info[f"{process['group']}:{process['name']}"] = process
         return info
 
-    def check_status(self, raise_on_shutdown: bool = False) -> DaemonStatus:
+    def check_supervisord_process(self) -> bool:
+        """Whether this project's supervisord runs."""
+        return self.get_supervisord_pid() is not None
+
+    def check_status(self, raise_on_shutdown: bool = True) -> DaemonStatus:
         """State of the daemon.
 
         Raises
         ------
         DaemonError
-            With ``raise_on_shutdown``, if it is shut down.
+            With ``raise_on_shutdown``, if it is just shutting down.
         """
         info = self.get_processes_info()
         if info is None:
-            if raise_on_shutdown:
-                raise DaemonError(
-                    f"the runner of {self.project.name} is shut down", hint="start it: jf runner start"
-                )
             return DaemonStatus.SHUT_DOWN
         if info.pop("supervisord")["statename"] != "RUNNING":
+            if raise_on_shutdown:
+                raise DaemonError(
+                    f"the runner of {self.project.name} is shutting down",
+                    hint="`jf runner shutdown --wait` returns when it is down",
+                )
             return DaemonStatus.SHUTTING_DOWN
         return _combine([process["statename"] for process in info.values()])
 
@@ -136,7 +170,7 @@ class DaemonManager:
             After ``timeout`` seconds; the message says where the logs are.
         """
         end = time.monotonic() + timeout
-        while (status := self.check_status()) is not DaemonStatus.RUNNING:
+        while (status := self.check_status(False)) is not DaemonStatus.RUNNING:
             if time.monotonic() > end:
                 raise DaemonError(
                     f"the runner is {status.value.lower()} after {timeout:g} s",
@@ -151,12 +185,23 @@ class DaemonManager:
         num_procs_transfer: int = 1,
         num_procs_complete: int = 1,
         single: bool = True,
-        log_level: str | None = None,
+        log_level: str | None = "info",
         raise_on_error: bool = False,
         connect_interactive: bool = False,
         takeover: bool = False,
     ) -> bool:
         """Start the daemon; returns whether it was started.
+
+        If only some of its processes run, the others are started again, as they were.
+
+        Parameters
+        ----------
+        single
+            One process for everything; else one for each role, of which two may have several.
+        log_level
+            None: that of the project.
+        takeover
+            Take the queue over from a runner elsewhere, which is superseded and stops by itself.
 
         Raises
         ------
@@ -170,22 +215,67 @@ class DaemonManager:
                 "each process of the runner has a connection of its own and would ask the same questions",
                 hint="interactive logins take a single process: `jf runner start -s -i`",
             )
-        layout = RunnerLayout(single, num_procs_transfer, num_procs_complete, log_level)
+        layout = RunnerLayout(
+            single, num_procs_transfer, num_procs_complete, log_level, interactive=connect_interactive
+        )
+        return self._try(lambda: self._start(layout, takeover), raise_on_error, layout)
+
+    def restart(self, raise_on_error: bool = False) -> bool:
+        """Shut the daemon down and start it again with the options it had; False if it does not run.
+
+        Raises
+        ------
+        DaemonError, RunnerActiveError
+            With ``raise_on_error``: it does not run, or does not start.
+        """
+        layout = self._former_layout()
+
+        def do() -> None:
+            status = self.check_status(False)
+            if status not in _AT_WORK:
+                raise DaemonError(
+                    f"the runner of {self.project.name} is {status.value.lower()}: there is nothing to start again",
+                    hint="start it: `jf runner start`",
+                )
+            self._end_supervisord(wait=True)
+            self._start(layout, False)
+
+        return self._try(do, raise_on_error, layout)
+
+    def _try(self, do: Callable[[], None], raise_on_error: bool, layout: RunnerLayout) -> bool:
         try:
             with self._starting():
-                self._start(layout, takeover)
+                do()
         except (DaemonError, RunnerActiveError):
             if raise_on_error:
                 raise
             return False
-        if connect_interactive:
+        if layout.interactive:
             log_runner_in_everywhere(self.project, ask_at_terminal)
         return True
 
+    def _former_layout(self) -> RunnerLayout:
+        try:
+            text = self.files.configuration.read_text(encoding="utf-8")
+        except OSError:
+            return RunnerLayout()
+        return parse_layout(text) or RunnerLayout()
+
+    def parse_config_file(self) -> dict[str, Any]:
+        """Options of :meth:`start` with which the daemon was started last."""
+        layout = self._former_layout()
+        return {
+            "num_procs_transfer": layout.transfer,
+            "num_procs_complete": layout.complete,
+            "single": layout.single,
+            "log_level": layout.log_level,
+            "connect_interactive": layout.interactive,
+        }
+
     def _start(self, layout: RunnerLayout, takeover: bool) -> None:
-        status = self.check_status()
+        status = self.check_status(False)
         if status is DaemonStatus.PARTIALLY_RUNNING:
-            self._call(lambda supervisor: supervisor.startAllProcesses(False))
+            self.start_processes()
             return
         if status is DaemonStatus.STOPPED:
             self._end_supervisord(wait=True)  # begin anew: options may differ
@@ -198,6 +288,10 @@ class DaemonManager:
             self.files.configuration.write_text(text, encoding="utf-8")
             self.files.configuration.chmod(0o600)
             self._launch()
+
+    def start_processes(self) -> None:
+        """Have supervisord start those of its processes that do not run."""
+        self._call(lambda supervisor: supervisor.startAllProcesses(False))
 
     def _open_session(self, layout: RunnerLayout, takeover: bool) -> str:
         options = self.project.runner
@@ -266,14 +360,112 @@ class DaemonManager:
                 lambda: self.get_supervisord_pid() is None, "supervisord does not end", seconds=86400
             )
 
-    def foreground_command(self) -> list[str]:
-        """Command that connects a terminal to the daemon's processes."""
-        return [sys.executable, "-m", "supervisor.supervisorctl", "-c", str(self.files.configuration)]
+    def clean_files(self) -> None:
+        """Remove what a daemon that was killed left behind: configuration, pid file and socket.
+
+        Raises
+        ------
+        DaemonError
+            If it runs.
+        """
+        if self.check_supervisord_process():
+            raise DaemonError(
+                f"the daemon of {self.project.name} runs", hint="stop it first: `jf runner shutdown --wait`"
+            )
+        for path in (self.files.configuration, self.files.pid, self.files.socket):
+            path.unlink(missing_ok=True)
+
+    # -- watching ----------------------------------------------------------------------------------------------
+
+    def foreground_processes(
+        self,
+        processes_names: list[str] | None = None,
+        print_function: Callable[[str], Any] | None = None,
+    ) -> None:
+        """Print what processes write into their logs from now on, until Ctrl-C or until the daemon ends.
+
+        Parameters
+        ----------
+        processes_names
+            As in :meth:`get_processes_info`; by default all.
+        print_function
+            Gets each line.
+
+        Raises
+        ------
+        DaemonError
+            If the daemon does not run, or has no such process.
+        """
+        layout, info = self._former_layout(), self.get_processes_info()
+        if info is None:
+            raise DaemonError("the daemon is not running", hint="start it: `jf runner start`")
+        known = {name for name in info if name != "supervisord"}
+        wanted = known if processes_names is None else set(processes_names)
+        if wanted - known:
+            raise DaemonError(
+                f"the daemon has no process {', '.join(sorted(wanted - known))}",
+                hint=f"it has {', '.join(sorted(known))}",
+            )
+        logs = {name: self.files.log_dir / log_of(name, layout) for name in sorted(wanted)}
+        try:
+            follow_logs(logs, print_function or print, goes_on=self.check_supervisord_process)
+        except KeyboardInterrupt:
+            pass
+
+    def foreground_process(self, name: str, print_function: Callable[[str], Any] | None = None) -> None:
+        """Print what one process writes into its log (see :meth:`foreground_processes`)."""
+        self.foreground_processes([name], print_function)
+
+    # -- supervisord -------------------------------------------------------------------------------------------
+
+    def get_interface(self) -> Any:
+        """supervisord's XML-RPC interface, as long as it runs."""
+        from xmlrpc.client import ServerProxy
+
+        from supervisor.xmlrpc import SupervisorTransport
+
+        transport = SupervisorTransport(None, None, f"unix://{self.files.socket}")
+        return ServerProxy("http://127.0.0.1", transport=transport).supervisor
+
+    def get_controller(self) -> Any:
+        """supervisorctl's Controller for this daemon: ``onecmd("status")``."""
+        from supervisor.options import ClientOptions
+        from supervisor.supervisorctl import Controller
+
+        options = ClientOptions()
+        options.realize(args=["-c", str(self.files.configuration)])
+        return Controller(options)
+
+    # -- the runner that is registered --------------------------------------------------------------------------
+
+    def check_matching_runner(self, raise_on_error: bool = False, allow_missing: bool = False) -> str | None:
+        """Whether the runner that is registered in the database is this one: None, or what differs.
+
+        Host, project, user and folder are compared.
+
+        Raises
+        ------
+        RunningDaemonError
+            With ``raise_on_error``, if it is another one.
+        """
+        with contextlib.closing(open_queue_database(self.project.queue_spec())) as queue:
+            session = queue.get_session()
+        if session is None:
+            message = None if allow_missing else "no runner is registered in the database"
+        else:
+            ours = describe_owner(self.project.name, self.files.daemon_dir)
+            keys = ("hostname", "project_name", "user", "daemon_dir")
+            differing = [key for key in keys if session.owner.get(key) != ours[key]]
+            words = ", ".join(f"{key} {session.owner.get(key)} instead of {ours[key]}" for key in differing)
+            message = f"another runner is registered: {words}" if differing else None
+        if message and raise_on_error:
+            raise RunningDaemonError(message, hint="`jf runner info` shows it")
+        return message
 
     # -- inside ------------------------------------------------------------------------------------------------
 
     def _runs(self, raise_on_error: bool) -> bool:
-        status = self.check_status()
+        status = self.check_status(False)
         if status in (DaemonStatus.SHUT_DOWN, DaemonStatus.STOPPED):
             if raise_on_error:
                 raise DaemonError(f"the runner of {self.project.name} does not run")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from enum import Enum
 from pathlib import Path
 
 from jobflow_remote.errors import DaemonError
@@ -14,8 +16,21 @@ from jobflow_remote.services.session import PID_FILENAME, SHARE_VARIABLE, TOKEN_
 
 _SOCKET_PATH_LIMIT = 97
 """supervisord binds a temporary name next to the socket, and paths of sockets may have 107 bytes."""
+_OPTIONS = "; started with "
+_STOP_SECONDS = 60
+"""A process ends well before (it cuts steps in hand short); what does not is stuck."""
 EXIT_CODES = "0,3"
 """Ends that are meant: told to stop, and superseded by another runner."""
+
+
+class End(Enum):
+    """How a runner ends."""
+
+    STOP = "stop"
+    """Its processes finish the steps in hand; the daemon stays."""
+    SHUTDOWN = "shutdown"
+    """The daemon ends, too."""
+    KILL = "kill"
 
 
 @dataclass(frozen=True)
@@ -60,6 +75,8 @@ class RunnerLayout:
     transfer: int = 1
     complete: int = 1
     log_level: str | None = None
+    interactive: bool = False
+    """It was logged in to hosts that ask questions, at a terminal."""
 
     def programs(self) -> list[tuple[str, str, list[str], int]]:
         """Group, process name, roles and number of processes of each program, named as in the slides."""
@@ -96,10 +113,22 @@ def render_configuration(files: DaemonFiles, layout: RunnerLayout, *, project: s
     }
     for group, process, roles, number in layout.programs():
         sections[f"program:{group}"] = _program(files, layout, project, token, group, process, roles, number)
-    return "\n".join(
+    head = f"{_OPTIONS}{json.dumps(asdict(layout))}\n"
+    return head + "\n".join(
         f"[{name}]\n" + "".join(f"{key}={_escape(value, key)}\n" for key, value in values.items())
         for name, values in sections.items()
     )
+
+
+def parse_layout(configuration: str) -> RunnerLayout | None:
+    """With which options the daemon of a configuration was started; None if it does not say."""
+    first, _, _ = configuration.partition("\n")
+    if not first.startswith(_OPTIONS):
+        return None
+    try:
+        return RunnerLayout(**json.loads(first.removeprefix(_OPTIONS)))
+    except (ValueError, TypeError):
+        return None
 
 
 def _program(
@@ -125,9 +154,9 @@ def _program(
         "startsecs": 1,
         "startretries": 1000,
         "stopsignal": "TERM",
-        "stopwaitsecs": 86400,
+        "stopwaitsecs": _STOP_SECONDS,
         "environment": f'{TOKEN_VARIABLE}="{token}",{SHARE_VARIABLE}="%(process_num)s/{number}"',
-        "stdout_logfile": files.log_dir / f"{group}.out",
+        "stdout_logfile": str(files.log_dir).replace("%", "%%") + f"/{group}_%(process_num)s.out",
         "stdout_logfile_maxbytes": "1MB",
         "stdout_logfile_backups": 1,
         "redirect_stderr": "true",
@@ -136,4 +165,4 @@ def _program(
 
 def _escape(value: object, key: str) -> str:
     text = str(value)
-    return text if key in ("process_name", "environment") else text.replace("%", "%%")
+    return text if key in ("process_name", "environment", "stdout_logfile") else text.replace("%", "%%")

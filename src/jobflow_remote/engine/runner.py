@@ -7,11 +7,13 @@ foreground.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
+import threading
 import time
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -60,6 +62,9 @@ EXIT_SUPERSEDED = 3
 _LOOK_FOR_CHANGES_SECONDS = 1.0
 _LOOK_AT_CONFIGURATION_SECONDS = 1.0
 _ORPHANS_EVERY_SECONDS = 10.0
+_GRACE_SECONDS = 10.0
+"""How long steps in hand may take to end once the runner was told to; then they are cut short, as if it was killed."""
+_HANGING_UP_SECONDS = 3.0
 
 
 class Runner:
@@ -80,6 +85,8 @@ class Runner:
         if configuration is not None:
             self.context.configuration = configuration
         self.ended_by: str | None = None
+        self.was_cut_short = False
+        """Threads of steps that did not end in time may still be at work."""
         self.follow_log_level = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._lanes = Lanes(self.context, roles=self.roles, share=share, start=self._start_task)
@@ -122,7 +129,8 @@ class Runner:
             await desk.close()
             loop.remove_reader(bell.fileno())
             bell.close()
-            await self.services.close_hosts()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.services.close_hosts(), _HANGING_UP_SECONDS)
             self.context.close()
 
     def stop(self, reason: str = "stop") -> None:
@@ -153,8 +161,18 @@ class Runner:
 
     async def _wait(self) -> None:
         await self._stop.wait()
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        end = time.monotonic() + _GRACE_SECONDS
+        while self._tasks and (left := end - time.monotonic()) > 0:
+            await asyncio.wait(self._tasks, timeout=left)
+        if self._tasks:
+            self.was_cut_short = True
+            names = ", ".join(sorted(task.get_name() for task in self._tasks))
+            logger.warning(
+                "cut short after %g s, to be repeated by the next runner: %s", _GRACE_SECONDS, names
+            )
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(self._tasks, timeout=_HANGING_UP_SECONDS)
 
     # -- another configuration -----------------------------------------------------------------------------------
 
@@ -361,14 +379,12 @@ def run_runner(
             configuration=configuration,
         )
         runner.follow_log_level = log_level is None
-        try:
-            asyncio.run(_run_with_signals(runner))
-        finally:
-            if alive is not None:
-                alive.close()
-            _close_session_if_last(services, token)
+        stack.callback(_close_session_if_last, services, token)
+        if alive is not None:
+            stack.enter_context(alive)
+        asyncio.run(_run_with_signals(runner, before_exit=stack.close))
         logger.info("ended: %s", runner.ended_by)
-        return {"superseded": EXIT_SUPERSEDED, "failed": 1}.get(str(runner.ended_by), 0)
+        return _exit_code(runner)
 
 
 def _open_services(project: Project, *, patiently: bool) -> Services | None:
@@ -390,10 +406,11 @@ def _open_services(project: Project, *, patiently: bool) -> Services | None:
 
 def _start_logs(project: Project, roles: tuple[str, ...], log_level: str | None, daemonized: bool) -> None:
     level = type(project.log_level)(log_level) if log_level else project.log_level
-    name = "runner" if len(roles) == len(ROLES) else f"runner_{'_'.join(roles)}"
+    share = _share()  # processes that share a file could not rotate it
+    name = process_name(roles, all_roles=tuple(ROLES), part=share.part, parts=share.parts)
     start_logging(
         Path(str(project.log_dir)),
-        name=name,
+        name="runner" if name == "all" else f"runner_{name}",
         level=level.to_logging(),
         runner_id=str(os.getpid()),
         to_terminal=not daemonized,
@@ -440,8 +457,20 @@ def _open_own_session(services: Services) -> tuple[str, IO[str]]:
     return session.token, hold_alive_lock(services.daemon_dir)
 
 
-async def _run_with_signals(runner: Runner) -> None:
+def _exit_code(runner: Runner) -> int:
+    return {"superseded": EXIT_SUPERSEDED, "failed": 1}.get(str(runner.ended_by), 0)
+
+
+async def _run_with_signals(runner: Runner, *, before_exit: Callable[[], None]) -> None:
+    """Run until told to stop. Where a thread hangs, the process ends without it, since Python would wait for it."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, runner.stop)
     await runner.run()
+    if runner.was_cut_short:
+        logger.info("ended: %s", runner.ended_by)
+        ending = threading.Thread(target=before_exit, daemon=True)
+        ending.start()
+        ending.join(_HANGING_UP_SECONDS)
+        logging.shutdown()
+        os._exit(_exit_code(runner))

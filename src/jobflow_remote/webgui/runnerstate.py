@@ -34,7 +34,7 @@ def read(opened: Opened, *, processes: bool = True) -> dict[str, Any]:
     manager = DaemonManager.from_project(opened.project)
     view = look_at_runner(opened.services.queue, ())
     session = view.session
-    status = manager.check_status()
+    status = manager.check_status(False)
     note = None if status is DaemonStatus.SHUT_DOWN else read_note(manager.files.daemon_dir)
     found: dict[str, Any] = {
         "status": status.value.lower(),

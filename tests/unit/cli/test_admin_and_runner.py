@@ -8,7 +8,11 @@ from typing import Any
 
 import pytest
 
+from jobflow_remote.model.clock import utcnow
+from jobflow_remote.model.processes import Doing, LaneReport, ProcessReport
+from jobflow_remote.model.records import health_key
 from jobflow_remote.model.states import JobState
+from jobflow_remote.services.pings import add_ping
 
 
 def test_reset_asks_first(world: Any, jf: Any) -> None:
@@ -137,3 +141,94 @@ def test_jobs_keep_their_states_when_the_runner_is_forgotten(world: Any, jf: Any
     world.run_job(uuid, JobState.RUNNING)
     jf("runner reset -y")
     assert world.job(uuid)["state"] == "RUNNING"
+
+
+class TestInfo:
+    """What the processes say, as people read it."""
+
+    @pytest.fixture
+    def reported(self, world: Any) -> Any:
+        lanes = (
+            LaneReport("upload", "local_shell", Doing.WORKING, utcnow(), jobs=12, done=100),
+            LaneReport("download", "local_shell", Doing.IDLE, utcnow()),
+            LaneReport(
+                "upload", "cluster", Doing.WAITING, utcnow(), until=utcnow(), why="no route to host\nwait"
+            ),
+        )
+        report = ProcessReport(
+            "transfer-0", "elsewhere", 4711, ("transfer",), utcnow(), utcnow(), "3.11.7 (/usr/bin/python)",
+            {"jobflow_remote": "2.0.0"}, lanes,
+        )  # fmt: skip
+        assert world.queue.report_process(world.session.token, report.name, report.to_document())
+        trouble = {"since": utcnow(), "why": "no route to host\nwait", "next_try": utcnow()}
+        world.queue.set_auxiliary(health_key("local_shell", "upload"), trouble)
+        return world
+
+    def test_for_people(self, reported: Any, jf: Any) -> None:
+        shown = jf("runner info", required_out=[
+            "transfer-0", "elsewhere", "4711", "3.11.7", "jobflow_remote 2.0.0", "works on 12 jobs since",
+            "waits since", "no route to host", "1 other lane is idle", "Worker local_shell is down since",
+        ]).stdout  # fmt: skip
+        assert "download" not in shown
+        jf("runner info -v", required_out=["download", "idle since"])
+
+    def test_for_programs(self, reported: Any, jf: Any) -> None:
+        told = json.loads(jf("runner info --json").stdout)
+        (report,) = told["reports"]
+        assert [(lane["step"], lane["doing"], lane["jobs"]) for lane in report["lanes"]] == [
+            ("upload", "working", 12), ("download", "idle", 0), ("upload", "waiting", 0),
+        ]  # fmt: skip
+        assert told["workers_down"][0]["name"] == "local_shell"
+
+    def test_pings(self, world: Any, jf: Any) -> None:
+        jf("runner info -p", required_out="No pings of runners are known")
+        add_ping(world.queue, {"hostname": "node7", "user": "ada", "runner_id": "4711"})
+        jf("runner info -p", required_out=["node7", "ada", "4711"])
+        assert json.loads(jf("runner info --json --pings").stdout)["pings"][0]["hostname"] == "node7"
+
+
+class TestUpdatingTheStatus:
+    """Without a runner."""
+
+    def test_jobs_that_ended(self, world: Any, jf: Any) -> None:
+        _, (uuid,) = world.add_flow()
+        world.run_job(uuid, JobState.RUNNING)
+        jf("runner update-status", error=True, required_out="guido on elsewhere")
+        assert world.job(uuid)["state"] == "RUNNING"
+        world.close_session()
+        jf("runner update-status", required_out="1 job is in another state now")
+        assert world.job(uuid)["state"] == "DOWNLOADED"
+        assert world.queue.get_session() is None
+        jf("runner update-status", required_out="0 jobs are in another state now")
+
+    def test_a_worker_that_cannot_be_asked(self, world: Any, jf: Any) -> None:
+        _, (uuid,) = world.add_flow()
+        world.run_job(uuid, JobState.RUNNING)
+        world.close_session()
+        text = world.file.read_text()
+        away = "type: remote\n    host: cluster.invalid\n    scheduler_type: slurm"
+        world.file.write_text(text.replace("type: local\n    scheduler_type: shell", away))
+        jf("runner update-status", error=True, required_out="worker local_shell: cluster.invalid")
+
+
+@pytest.mark.parametrize("command", ["stop", "shutdown", "kill", "stop-processes"])
+def test_all_projects_without_a_runner(world: Any, jf: Any, command: str) -> None:
+    names = world.folder / "names.json"
+    jf(
+        f"runner {command} --all --wait --max-wait 1 --json {names}",
+        required_out="No project has a runner at work",
+    )
+    assert json.loads(names.read_text()) == []
+
+
+def test_taking_over_asks_first(world: Any, jf: Any) -> None:
+    assert world.session
+    jf("runner takeover", cli_input="n\n", required_out=["guido", "elsewhere", "Take its place?"])
+    session = world.queue.get_session()
+    assert session is not None
+    assert session.token == world.session.token
+
+
+def test_restarting_nothing(world: Any, jf: Any) -> None:
+    jf("runner restart", error=True, required_out=["shut_down", "jf runner start"])
+    jf("runner foreground", error=True, required_out="the daemon is not running")
