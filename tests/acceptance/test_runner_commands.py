@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from typing import Any
 
 from tests_home import Home, Wait
 
@@ -25,9 +26,17 @@ def test_a_runner_with_several_processes(home: Home, wait_for: Wait) -> None:
     manager = DaemonManager.from_project_name("test")
 
     # who they are, and what they do
-    told = home.json("runner", "info")
-    reports = {each["name"]: each for each in told["reports"]}
-    assert set(reports) == {"checkout", "complete", "queue", "transfer-0", "transfer-1"}
+    everybody = {"checkout", "complete", "queue", "transfer-0", "transfer-1"}
+    told: dict[str, Any] = {}
+    reports: dict[str, Any] = {}
+
+    def all_have_told() -> bool:
+        told.update(home.json("runner", "info"))
+        reports.update({each["name"]: each for each in told["reports"]})
+        return all(each in reports and reports[each]["lanes"] for each in everybody)
+
+    wait_for(all_have_told)
+    assert set(reports) == everybody
     started = {name: each["pid"] for name, each in told["processes"].items()}
     assert {each["pid"] for each in reports.values()} == set(started.values()) - {started["supervisord"]}
     assert all(each["versions"]["jobflow_remote"] for each in reports.values())
@@ -44,19 +53,20 @@ def test_a_runner_with_several_processes(home: Home, wait_for: Wait) -> None:
             for lane in lanes
         }
 
-    assert {"upload": 1, "submit": 1, "complete": 1}.items() <= done().items()
+    wait_for(lambda: {"upload": 1, "submit": 1, "complete": 1}.items() <= done().items())
 
     # a log for each process, and what went wrong in it
     lines: list[str] = []
     name = "runner_daemon_queue:run_jobflow_queue"
-    watching = threading.Thread(
-        target=manager.foreground_process, args=(name, lines.append), daemon=True
-    )
+    watching = threading.Thread(target=manager.foreground_process, args=(name, lines.append), daemon=True)
     watching.start()
     failing = [submit_flow(add(1, 2), resources={"nodes": 2})[0] for _ in range(2)]
     wait_for(lambda: all(home.json("job", "info", each)["state"] == "REMOTE_ERROR" for each in failing))
-    for each in failing:
-        wait_for(lambda each=each: any(f"job {each} " in line and "ERROR" in line for line in lines))
+
+    def is_logged(db_id: str) -> bool:
+        return any(f"job {db_id} " in line and "ERROR" in line for line in lines)
+
+    wait_for(lambda: all(map(is_logged, failing)))
     logs = home.folder / "test" / "log"
     assert {each.name for each in logs.glob("runner*.log")} == {
         "runner_checkout.log", "runner_complete.log", "runner_queue.log", "runner_transfer-0.log",

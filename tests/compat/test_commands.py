@@ -25,8 +25,6 @@ PENDING: frozenset[str] = frozenset(
         "flow info",
         "job delete", "job rerun", "flow set store", "admin unlock", "admin unlock-flow", "admin unlock-runner",
         "project edit replace", "project exec_config list", "project worker list",
-        "runner restart", "runner foreground", "runner update-status", "runner stop-processes", "runner stop",
-        "runner shutdown", "runner kill", "runner info", "runner run", "runner start", "runner reset",
     }
 )  # fmt: skip
 """Commands under way: looked at only where they are complete."""

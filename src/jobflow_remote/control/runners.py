@@ -62,12 +62,3 @@ def _ask_for_reports(queue: QueueDatabase, daemon_dir: str | Path) -> None:
         if len(answers) >= told:
             return
         time.sleep(_LOOK_SECONDS)
-
-
-def describe_session(session: RunnerSession) -> str:
-    """Whose runner it is, where and since when: what a person should know before taking its place."""
-    owner = session.owner
-    return (
-        f"the runner of {owner.get('user')} on {owner.get('hostname')} (project {owner.get('project_name')}, folder "
-        f"{owner.get('daemon_dir')})"
-    )

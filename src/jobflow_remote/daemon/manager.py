@@ -19,7 +19,13 @@ import psutil
 from jobflow_remote.config.manager import ConfigManager
 from jobflow_remote.config.project import Project
 from jobflow_remote.daemon.logs import follow_logs, log_of
-from jobflow_remote.daemon.programs import DaemonFiles, RunnerLayout, parse_layout, render_configuration
+from jobflow_remote.daemon.programs import (
+    STOP_SECONDS,
+    DaemonFiles,
+    RunnerLayout,
+    parse_layout,
+    render_configuration,
+)
 from jobflow_remote.errors import DaemonError, RunnerActiveError, RunningDaemonError
 from jobflow_remote.hosts.questions import ask_at_terminal
 from jobflow_remote.queuedb import open_queue_database
@@ -357,7 +363,9 @@ class DaemonManager:
             os.kill(pid, signal.SIGTERM)
         if wait:
             self._wait_until(
-                lambda: self.get_supervisord_pid() is None, "supervisord does not end", seconds=86400
+                lambda: self.get_supervisord_pid() is None,
+                "supervisord does not end",
+                seconds=2 * STOP_SECONDS,
             )
 
     def clean_files(self) -> None:

@@ -17,7 +17,7 @@ from jobflow_remote.services.session import PID_FILENAME, SHARE_VARIABLE, TOKEN_
 _SOCKET_PATH_LIMIT = 97
 """supervisord binds a temporary name next to the socket, and paths of sockets may have 107 bytes."""
 _OPTIONS = "; started with "
-_STOP_SECONDS = 60
+STOP_SECONDS = 60
 """A process ends well before (it cuts steps in hand short); what does not is stuck."""
 EXIT_CODES = "0,3"
 """Ends that are meant: told to stop, and superseded by another runner."""
@@ -154,7 +154,7 @@ def _program(
         "startsecs": 1,
         "startretries": 1000,
         "stopsignal": "TERM",
-        "stopwaitsecs": _STOP_SECONDS,
+        "stopwaitsecs": STOP_SECONDS,
         "environment": f'{TOKEN_VARIABLE}="{token}",{SHARE_VARIABLE}="%(process_num)s/{number}"',
         "stdout_logfile": str(files.log_dir).replace("%", "%%") + f"/{group}_%(process_num)s.out",
         "stdout_logfile_maxbytes": "1MB",

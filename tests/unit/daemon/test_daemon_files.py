@@ -40,7 +40,8 @@ def test_logs_by_process() -> None:
 
 
 def test_following_goes_on_in_the_next_file(tmp_path: Path) -> None:
-    log, told = tmp_path / "runner.log", []
+    log = tmp_path / "runner.log"
+    told: list[str] = []
     log.write_text("before\n")
 
     def more() -> bool:
