@@ -56,6 +56,7 @@ def test_a_runner_with_several_processes(home: Home, wait_for: Wait) -> None:
     wait_for(lambda: {"upload": 1, "submit": 1, "complete": 1}.items() <= done().items())
 
     # a log for each process, and what went wrong in it
+    logs = home.folder / "test" / "log"
     lines: list[str] = []
     name = "runner_daemon_queue:run_jobflow_queue"
     watching = threading.Thread(target=manager.foreground_process, args=(name, lines.append), daemon=True)
@@ -64,10 +65,10 @@ def test_a_runner_with_several_processes(home: Home, wait_for: Wait) -> None:
     wait_for(lambda: all(home.json("job", "info", each)["state"] == "REMOTE_ERROR" for each in failing))
 
     def is_logged(db_id: str) -> bool:
-        return any(f"job {db_id} " in line and "ERROR" in line for line in lines)
+        log = (logs / "runner_queue.log").read_text()
+        return any(f"job {db_id} " in line and "ERROR" in line for line in log.splitlines())
 
     wait_for(lambda: all(map(is_logged, failing)))
-    logs = home.folder / "test" / "log"
     assert {each.name for each in logs.glob("runner*.log")} == {
         "runner_checkout.log", "runner_complete.log", "runner_queue.log", "runner_transfer-0.log",
         "runner_transfer-1.log",
@@ -104,6 +105,7 @@ def test_a_runner_with_several_processes(home: Home, wait_for: Wait) -> None:
     assert manager.check_status() is DaemonStatus.SHUT_DOWN
     watching.join(20)
     assert not watching.is_alive()
+    assert any("ended: stop" in line for line in lines)
     assert manager.restart() is False
     refused = home.jf("runner", "restart", check=False)
     assert refused.returncode == 1
