@@ -230,7 +230,9 @@ def _refused(story: Story, what: str, words: str, digest: str) -> Verdict:
     shown = words in story.home.jf("runner", "info").stdout
     holds = says() and shown and told["digest"] == digest
     return is_true(
-        f"{what}: `jf runner info` says why it is not used", holds, figure=str(told.get("problem"))[-90:]
+        f"{what}: `jf runner info` says why it is not used",
+        holds,
+        figure=" ".join(str(told.get("problem")).split())[-90:],
     )
 
 
