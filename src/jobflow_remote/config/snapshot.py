@@ -30,6 +30,8 @@ _SETTLING_NS = 100_000_000
 """A file that was written so shortly before it was read may change again without changing its time."""
 _WITHOUT_SECRETS = frozenset({"SQLiteStore"})
 """Queue databases whose options may be kept."""
+_MONGO_WITHOUT_SECRETS = frozenset({"host", "port", "database", "collection_name", "key"})
+"""Options of a ``MongoStore`` that may be kept, if it has no others: nobody logs in there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +209,7 @@ class _Cache:
     def keep(self, path: Path, key: str, snapshot: ProjectSnapshot) -> None:
         """Remember a snapshot of the file as it was when ``key`` was taken, before reading."""
         entry: dict[str, Any] = {"key": key, "name": snapshot.name}
-        if snapshot.queue_spec.kind in _WITHOUT_SECRETS:
+        if _may_be_kept(snapshot.queue_spec):
             entry["snapshot"] = asdict(snapshot)
         if self.files.get(path.name) != entry:
             self.files[path.name] = entry
@@ -245,6 +247,20 @@ class _Cache:
         if not isinstance(content, dict) or content.get("validity") != self.validity:
             return {}
         return {name: entry for name, entry in content["files"].items() if isinstance(entry, dict)}
+
+
+def _may_be_kept(spec: QueueSpec) -> bool:
+    """Whether there is surely no secret among the options of a queue database."""
+    if spec.kind in _WITHOUT_SECRETS:
+        return True
+    given = {name: value for name, value in spec.options.items() if value not in (None, "", {}, [])}
+    address = str(given.get("host", ""))
+    return (
+        spec.kind == "MongoStore"
+        and given.keys() <= _MONGO_WITHOUT_SECRETS
+        and "@" not in address
+        and "://" not in address
+    )
 
 
 def _from_json(content: Mapping[str, Any], path: Path) -> ProjectSnapshot:

@@ -106,6 +106,26 @@ def test_a_file_that_was_written_just_now_is_not_trusted(
     assert reads.number == 2
 
 
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        ("host: node, port: 27018, database: d, collection_name: jobs", True),
+        ("host: node, database: d, username: ada", False),
+        ("host: 'mongodb://ada:geheim@node', database: d", False),
+        ("host: 'ada:geheim@node', database: d", False),
+        ("host: node, database: d, mongoclient_kwargs: {tls: true}", False),
+    ],
+)
+def test_a_server_where_nobody_logs_in_is_kept(
+    projects_folder: Path, reads: CountedReads, options: str, kept: bool
+) -> None:
+    store = f"queue:\n  store: {{type: MongoStore, {options}}}\n"
+    write(projects_folder / "m.yaml", TEXT.format(name="m") + store)
+    assert load_snapshot() == load_snapshot()
+    assert ("node" in (projects_folder / ".cache" / "projects.json").read_text()) is kept
+    assert "geheim" not in (projects_folder / ".cache" / "projects.json").read_text()
+
+
 def test_nothing_secret_is_kept(projects_folder: Path, reads: CountedReads) -> None:
     write(projects_folder / "a.yaml", TEXT.format(name="a"))
     write(projects_folder / "m.yaml", TEXT.format(name="m") + MONGO)
