@@ -86,12 +86,24 @@ class DaemonManager:
 
     @classmethod
     def from_project(cls, project: Project) -> DaemonManager:
-        """The daemon of a project."""
+        """The daemon of a project.
+
+        Examples
+        --------
+        >>> DaemonManager.from_project(ConfigManager().get_project("mine")).project.name
+        'mine'
+        """
         return cls(str(project.daemon_dir), str(project.log_dir), project)
 
     @classmethod
     def from_project_name(cls, project_name: str | None = None) -> DaemonManager:
-        """The daemon of a project, by its name."""
+        """The daemon of a project, by its name.
+
+        Examples
+        --------
+        >>> DaemonManager.from_project_name("mine").project.name
+        'mine'
+        """
         return cls.from_project(ConfigManager().get_project(project_name))
 
     @property
@@ -117,7 +129,13 @@ class DaemonManager:
     # -- asking ------------------------------------------------------------------------------------------------
 
     def get_supervisord_pid(self) -> int | None:
-        """Pid of this project's supervisord; None if none runs (a pid file may outlive it, and pids are used again)."""
+        """Pid of this project's supervisord; None if none runs (a pid file may outlive it, and pids are used again).
+
+        Examples
+        --------
+        >>> DaemonManager.from_project_name().get_supervisord_pid() is None
+        True
+        """
         try:
             process = psutil.Process(int(self.files.pid.read_text()))
             if (
@@ -130,7 +148,13 @@ class DaemonManager:
         return None
 
     def get_processes_info(self) -> dict[str, dict[str, Any]] | None:
-        """Pid and state of supervisord and of each process (``group:process``); None if the daemon is shut down."""
+        """Pid and state of supervisord and of each process (``group:process``); None if the daemon is shut down.
+
+        Examples
+        --------
+        >>> DaemonManager.from_project_name().get_processes_info() is None
+        True
+        """
         pid = self.get_supervisord_pid()
         if pid is None:
             return None
@@ -144,7 +168,13 @@ class DaemonManager:
         return info
 
     def check_supervisord_process(self) -> bool:
-        """Whether this project's supervisord runs."""
+        """Whether this project's supervisord runs.
+
+        Examples
+        --------
+        >>> DaemonManager.from_project_name().check_supervisord_process()
+        False
+        """
         return self.get_supervisord_pid() is not None
 
     def check_status(self, raise_on_shutdown: bool = True) -> DaemonStatus:
@@ -154,6 +184,11 @@ class DaemonManager:
         ------
         DaemonError
             With ``raise_on_shutdown``, if it is just shutting down.
+
+        Examples
+        --------
+        >>> DaemonManager.from_project_name().check_status(raise_on_shutdown=False)
+        <DaemonStatus.SHUT_DOWN: 'SHUT_DOWN'>
         """
         info = self.get_processes_info()
         if info is None:
@@ -174,6 +209,11 @@ class DaemonManager:
         ------
         DaemonError
             After ``timeout`` seconds; the message says where the logs are.
+
+        Examples
+        --------
+        >>> runner = DaemonManager.from_project_name()  # doctest: +SKIP
+        >>> runner.start() and runner.wait_start(timeout=60)  # doctest: +SKIP
         """
         end = time.monotonic() + timeout
         while (status := self.check_status(False)) is not DaemonStatus.RUNNING:
@@ -215,6 +255,12 @@ class DaemonManager:
             With ``raise_on_error``: it runs already, here or elsewhere.
         HostError
             With ``connect_interactive`` (log in to hosts that ask questions, at this terminal): one refused the login.
+
+        Examples
+        --------
+        >>> runner = DaemonManager.from_project_name()  # doctest: +SKIP
+        >>> runner.start(single=False)  # doctest: +SKIP
+        True
         """
         if connect_interactive and not single:
             raise DaemonError(
@@ -233,6 +279,11 @@ class DaemonManager:
         ------
         DaemonError, RunnerActiveError
             With ``raise_on_error``: it does not run, or does not start.
+
+        Examples
+        --------
+        >>> DaemonManager.from_project_name().restart()  # doctest: +SKIP
+        True
         """
         layout = self._former_layout()
 
@@ -268,7 +319,13 @@ class DaemonManager:
         return parse_layout(text) or RunnerLayout()
 
     def parse_config_file(self) -> dict[str, Any]:
-        """Options of :meth:`start` with which the daemon was started last."""
+        """Options of :meth:`start` with which the daemon was started last.
+
+        Examples
+        --------
+        >>> DaemonManager.from_project_name().parse_config_file()["num_procs_transfer"]
+        1
+        """
         layout = self._former_layout()
         return {
             "num_procs_transfer": layout.transfer,
@@ -296,7 +353,12 @@ class DaemonManager:
             self._launch()
 
     def start_processes(self) -> None:
-        """Have supervisord start those of its processes that do not run."""
+        """Have supervisord start those of its processes that do not run.
+
+        Examples
+        --------
+        >>> DaemonManager.from_project_name().start_processes()  # doctest: +SKIP
+        """
         self._call(lambda supervisor: supervisor.startAllProcesses(False))
 
     def _open_session(self, layout: RunnerLayout, takeover: bool) -> str:
@@ -326,14 +388,26 @@ class DaemonManager:
         )
 
     def stop(self, wait: bool = False, raise_on_error: bool = False) -> bool:
-        """Tell the processes to finish the steps in hand and end; supervisord stays. False if nothing ran."""
+        """Tell the processes to finish the steps in hand and end; supervisord stays. False if nothing ran.
+
+        Examples
+        --------
+        >>> DaemonManager.from_project_name().stop()
+        False
+        """
         if not self._runs(raise_on_error):
             return False
         self._call(lambda supervisor: supervisor.stopAllProcesses(wait))
         return True
 
     def kill(self, raise_on_error: bool = False, wait: bool = False) -> bool:
-        """Kill the processes at once; supervisord stays and does not start them again."""
+        """Kill the processes at once; supervisord stays and does not start them again.
+
+        Examples
+        --------
+        >>> DaemonManager.from_project_name().kill()
+        False
+        """
         if not self._runs(raise_on_error):
             return False
         info = self.get_processes_info() or {}
@@ -347,7 +421,13 @@ class DaemonManager:
         return True
 
     def shut_down(self, raise_on_error: bool = False, wait: bool = False) -> bool:
-        """End the processes (steps in hand are finished) and supervisord; False if it did not run."""
+        """End the processes (steps in hand are finished) and supervisord; False if it did not run.
+
+        Examples
+        --------
+        >>> DaemonManager.from_project_name().shut_down()
+        False
+        """
         if self.get_supervisord_pid() is None:
             if raise_on_error:
                 raise DaemonError(f"the runner of {self.project.name} does not run")
@@ -375,6 +455,10 @@ class DaemonManager:
         ------
         DaemonError
             If it runs.
+
+        Examples
+        --------
+        >>> DaemonManager.from_project_name().clean_files()
         """
         if self.check_supervisord_process():
             raise DaemonError(
@@ -403,6 +487,10 @@ class DaemonManager:
         ------
         DaemonError
             If the daemon does not run, or has no such process.
+
+        Examples
+        --------
+        >>> DaemonManager.from_project_name().foreground_processes(print_function=print)  # doctest: +SKIP
         """
         layout, info = self._former_layout(), self.get_processes_info()
         if info is None:
@@ -421,13 +509,25 @@ class DaemonManager:
             pass
 
     def foreground_process(self, name: str, print_function: Callable[[str], Any] | None = None) -> None:
-        """Print what one process writes into its log (see :meth:`foreground_processes`)."""
+        """Print what one process writes into its log (see :meth:`foreground_processes`).
+
+        Examples
+        --------
+        >>> runner = DaemonManager.from_project_name()
+        >>> runner.foreground_process("runner_daemon_queue:run_jobflow_queue")  # doctest: +SKIP
+        """
         self.foreground_processes([name], print_function)
 
     # -- supervisord -------------------------------------------------------------------------------------------
 
     def get_interface(self) -> Any:
-        """supervisord's XML-RPC interface, as long as it runs."""
+        """supervisord's XML-RPC interface, as long as it runs.
+
+        Examples
+        --------
+        >>> DaemonManager.from_project_name().get_interface().getState()  # doctest: +SKIP
+        {'statecode': 1, 'statename': 'RUNNING'}
+        """
         from xmlrpc.client import ServerProxy
 
         from supervisor.xmlrpc import SupervisorTransport
@@ -436,7 +536,12 @@ class DaemonManager:
         return ServerProxy("http://127.0.0.1", transport=transport).supervisor
 
     def get_controller(self) -> Any:
-        """supervisorctl's Controller for this daemon: ``onecmd("status")``."""
+        """supervisorctl's Controller for this daemon: ``onecmd("status")``.
+
+        Examples
+        --------
+        >>> DaemonManager.from_project_name().get_controller().onecmd("status")  # doctest: +SKIP
+        """
         from supervisor.options import ClientOptions
         from supervisor.supervisorctl import Controller
 
@@ -455,6 +560,11 @@ class DaemonManager:
         ------
         RunningDaemonError
             With ``raise_on_error``, if it is another one.
+
+        Examples
+        --------
+        >>> DaemonManager.from_project_name().check_matching_runner()
+        'no runner is registered in the database'
         """
         with contextlib.closing(open_queue_database(self.project.queue_spec())) as queue:
             session = queue.get_session()
