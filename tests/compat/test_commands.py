@@ -20,14 +20,10 @@ from tests.compat.command_table import (
 
 from jobflow_remote.cli.jf import app
 
-PENDING: frozenset[str] = frozenset(
-    {
-        "flow info",
-        "job delete", "job rerun", "flow set store", "admin unlock", "admin unlock-flow", "admin unlock-runner",
-        "project edit replace", "project exec_config list", "project worker list",
-    }
-)  # fmt: skip
-"""Commands under way: looked at only where they are complete."""
+PENDING = frozenset(
+    {"job delete", "flow set store", "admin unlock", "admin unlock-flow", "admin unlock-runner"}
+)
+"""Commands under way: they may be missing, but not incomplete."""
 DIFFERENCES = Path(__file__).parent / "differences.md"
 
 
@@ -94,7 +90,7 @@ def test_a_command_has_its_arguments_and_options(tree: dict[str, Any], words: st
         wrong = f"it lacks {lacking}" if lacking else ""
         if not wrong and arguments_of(command) != expected_arguments(arguments):
             wrong = f"its arguments are {arguments_of(command)}"
-    if wrong and words in PENDING:
+    if words not in tree and words in PENDING:
         pytest.skip(f"under way: {wrong}")
     assert not wrong, f"jf {words}: {wrong}"
 
