@@ -69,7 +69,7 @@ def test_a_changed_project_file(running_single: Home, wait_for: Wait) -> None:
     valid = file.read_text()
     for broken, words in (
         (valid.replace("work_dir", "work_dri"), "did you mean `work_dir`"),
-        (valid + "queue: {store: {type: SQLiteStore, path: elsewhere.db}}\n", "jf runner shutdown"),
+        (valid + "queue: {store: {type: SQLiteStore, path: elsewhere.db}}\n", "jf runner restart"),
         ("name: test\nworkers: [", "line"),
     ):
         file.write_text(broken)

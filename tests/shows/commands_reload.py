@@ -193,7 +193,7 @@ def _broken(story: Story) -> list[Verdict]:
         ("an unknown key", valid.replace("work_dir", "work_dri"), "work_dri"),
         ("a file that is no YAML", "name: bench\nworkers: [", "line"),
         ("a file that is gone", "", "no project"),
-        ("another queue database", json.dumps(queue), "jf runner shutdown"),
+        ("another queue database", json.dumps(queue), "jf runner restart"),
     ]
     verdicts = []
     for what, text, words in cases:

@@ -198,11 +198,13 @@ def takeover(
 @app.command("restart")
 def restart() -> None:
     """Shut the daemon down and start it again with the same options. Jobs that run go on."""
-    current().project()  # here the file has to be valid
-    manager = find_manager()
+    from jobflow_remote.daemon.manager import DaemonManager
+
+    name = current().project().name  # here the file has to be valid
+    manager, successor = find_manager(), DaemonManager.from_project_name(name)
     with _busy("Starting the runner again…"):
-        manager.restart(raise_on_error=True)
-        manager.wait_start()
+        manager.restart(raise_on_error=True, successor=successor)
+        successor.wait_start()
 
 
 @app.command("stop")

@@ -272,8 +272,10 @@ class DaemonManager:
         )
         return self._try(lambda: self._start(layout, takeover), raise_on_error, layout)
 
-    def restart(self, raise_on_error: bool = False) -> bool:
+    def restart(self, raise_on_error: bool = False, *, successor: DaemonManager | None = None) -> bool:
         """Shut the daemon down and start it again with the options it had; False if it does not run.
+
+        ``successor``: the daemon by the project file as it is now, if that is not what this one was started by.
 
         Raises
         ------
@@ -295,7 +297,7 @@ class DaemonManager:
                     hint="start it: `jf runner start`",
                 )
             self._end_supervisord(wait=True)
-            self._start(layout, False)
+            (successor or self)._start(layout, False)
 
         return self._try(do, raise_on_error, layout)
 

@@ -135,7 +135,7 @@ class ConfigurationWatch:
 
 def _restart_needed(keys: Iterable[str]) -> str:
     names = ", ".join(f"`{key}`" for key in keys)
-    return f"another {names} takes a runner that is started again (`jf runner shutdown --wait`, `jf runner start`)"
+    return f"another {names} takes a runner that is started again: `jf runner restart`"
 
 
 def _state_of(path: Path) -> object:
