@@ -11,6 +11,7 @@ PARTS = {
     "mongodb": "tests.shows.mongodb",
     "clusters": "tests.shows.clusters",
     "commands": "tests.shows.commands",
+    "web": "tests.shows.web",
     "pilots": "tests.shows.pilots",
 }
 

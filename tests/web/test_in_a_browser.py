@@ -162,6 +162,24 @@ def test_a_page_connects_again_and_catches_up(world: World, open_page: OpenPage,
         site.end()
 
 
+def test_many_tabs_of_a_browser_share_one_stream(world: World, open_page: OpenPage, site: Site) -> None:
+    """A browser has six connections to a server; a stream for each tab would leave none for the pages."""
+    _, (first,) = world.add_flow("tabs")
+    pages = [open_page("/jobs?name=tabs")]
+    for _ in range(8):
+        pages.append(pages[0].context.new_page())
+        pages[-1].goto(f"{site.address}/p/tutorial/jobs?name=tabs")
+    for page in pages:
+        wait_until_live(page)
+    run_check_cli(["job", "pause", first])
+    for page in pages:
+        wait_for_state(page, first, "PAUSED")
+    pages.pop(0).close()  # the one that listened
+    run_check_cli(["job", "resume", first])
+    for page in pages:
+        wait_for_state(page, first, "READY")
+
+
 def test_new_jobs_are_offered_and_not_pushed_in(world: World, open_page: OpenPage) -> None:
     world.add_flow("offered")
     page = open_page("/jobs?name=offered*")

@@ -10,7 +10,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobflow_remote.errors import JobflowRemoteError
-from jobflow_remote.webgui.pages import flow, flows, job, jobparts, jobs, overview, report, runner, timeline
+from jobflow_remote.webgui.pages import (
+    batches,
+    flow,
+    flows,
+    job,
+    jobparts,
+    jobs,
+    overview,
+    report,
+    runner,
+    timeline,
+)
 from jobflow_remote.webgui.params import FILTERS, Params
 from jobflow_remote.webgui.parts import Element
 from jobflow_remote.webgui.shell import Seen
@@ -127,6 +138,14 @@ VIEWS: tuple[View, ...] = (
         lambda asked: report.read(asked.opened, asked.params),
         report.render,
         ("interval", "number"),
+    ),
+    View(
+        "/batches",
+        "Scheduler jobs of batch workers",
+        lambda asked: batches.read(asked.opened, asked.params),
+        batches.render,
+        ("worker", "state"),
+        batches.render_refused,
     ),
     View(
         "/runner",

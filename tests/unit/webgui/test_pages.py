@@ -311,3 +311,28 @@ def test_every_described_address_answers(world: World, visitor: Visitor) -> None
             answer = visitor.client.get(address)
             assert answer.status_code in (200, 404), (address, answer.text)
             assert isinstance(answer.json(), dict)
+
+
+def test_batches(world: World, visitor: Visitor) -> None:
+    assert "There are no batches" in visitor.get("/batches")
+    _, (uuid,) = world.add_flow("add")
+    batch = {
+        "batch_uid": "0b7e55aa-0000-4000-8000-000000000001", "process_id": "815", "worker": HOSTILE,
+        "jobs": [["1", uuid, 1]],
+        "batch_state": "RUNNING", "created_on": utcnow(), "updated_on": utcnow(), "start_time": utcnow(),
+        "end_time": None, "last_ping_time": None,
+    }  # fmt: skip
+    world.queue.load("batches", [batch])
+    text = visitor.get("/batches")
+    check_harmless(text)
+    for part in ("0b7e55aa", "815", f'href="{ROOT}/jobs/1"'):
+        assert part in text
+    assert visitor.json("/batches?state=FINISHED")["batches"] == []
+    assert "alert" in visitor.get("/batches?state=NONSENSE", status=400)
+
+
+def test_explanations(world: World, visitor: Visitor) -> None:
+    flow, (first, _) = world.add_flow("add multiply")
+    world.run_job(first, JobState.FAILED, error="ValueError: 3")
+    assert any(finding["about"] for finding in visitor.json("/jobs/2")["explanation"]["findings"])
+    assert "Why it is where it is" in visitor.get(f"/flows/{flow}")

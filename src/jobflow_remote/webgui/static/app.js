@@ -282,28 +282,53 @@ function say(text, lost) {
   place.classList.toggle("lost", Boolean(lost));
 }
 
+// A browser has six connections to a server, and a stream takes one: the tabs of a browser share one stream. The tab that
+// holds the lock listens and tells the others; without locks (no secure context) each tab listens while it is looked at.
+
+function listen(tell) {
+  let source = null, timer = 0;
+  const open = () => {
+    source = new EventSource(page.events);
+    for (const kind of ["hello", "news", "away"]) source.addEventListener(kind, (event) => tell(kind, event.data));
+    source.addEventListener("error", () => {
+      tell("lost", "{}");
+      if (source.readyState === EventSource.CLOSED) { clearTimeout(timer); timer = setTimeout(open, 2000); }
+    });
+  };
+  open();
+  return { open: () => { if (source.readyState === EventSource.CLOSED) open(); }, close: () => { clearTimeout(timer); source.close(); } };
+}
+
+function hear(kind, text) {
+  const news = { jobs: [], flows: [], ...JSON.parse(text) };
+  if (kind === "lost") return say("not connected; trying again …", true);
+  if (kind === "away") return say(`database away: ${news.why}`, true);
+  say("live");
+  const missed = kind === "hello" && news.revision !== revision;
+  revision = news.revision;
+  if (kind === "news" || missed) onNews({ ...news, incomplete: missed || news.incomplete });
+  return undefined;
+}
+
 function connect() {
   if (!page.events) return;
-  const source = new EventSource(page.events);
-  const hear = (event) => ({ jobs: [], flows: [], ...JSON.parse(event.data) });
-  source.addEventListener("hello", (event) => {
-    const news = hear(event);
-    say("live");
-    if (news.revision !== revision) onNews({ ...news, incomplete: true });
-    revision = news.revision;
+  if (!navigator.locks || !window.BroadcastChannel) {
+    const stream = listen(hear);
+    document.addEventListener("visibilitychange", () => (document.hidden ? stream.close() : stream.open()));
+    return;
+  }
+  const name = `events of ${page.events}`, channel = new BroadcastChannel(name);
+  let present = null;  // what a tab that comes is told; only the tab that listens has it
+  channel.addEventListener("message", ({ data }) => {
+    if (data.kind !== "ask") hear(data.kind, data.text);
+    else if (present) channel.postMessage(present);
   });
-  source.addEventListener("news", (event) => {
-    const news = hear(event);
-    revision = news.revision ?? revision;
-    onNews(news);
-  });
-  source.addEventListener("away", (event) => say(`database away: ${JSON.parse(event.data).why}`, true));
-  source.addEventListener("error", () => {
-    say("not connected; trying again …", true);
-    if (source.readyState === EventSource.CLOSED) setTimeout(connect, 2000);
-  });
-  addEventListener("pagehide", () => source.close());
-  addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+  channel.postMessage({ kind: "ask" });
+  navigator.locks.request(name, () => new Promise(() => listen((kind, text) => {
+    channel.postMessage({ kind, text });
+    present = kind === "news" ? { kind: "hello", text: JSON.stringify({ revision: JSON.parse(text).revision }) } : { kind, text };
+    hear(kind, text);
+  })));
 }
 
 const renewEvery = $("[data-renew]")?.dataset.renew;
