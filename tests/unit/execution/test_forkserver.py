@@ -207,6 +207,18 @@ def test_a_reused_process_is_given_up_when_a_job_left_something(servant: Servant
     assert servant.run("pid") != before
 
 
+def test_a_process_that_ends_between_two_jobs_takes_none_along(servant: Servant) -> None:
+    for _ in range(2):
+        pid = servant.run("pid")
+        if servant.reuse:
+            os.kill(pid, signal.SIGSTOP)
+        order = servant.start("add", 1, 2)
+        if servant.reuse:
+            os.kill(pid, signal.SIGKILL)
+        assert servant.wait(order) == [0]
+        assert output(order) == 3
+
+
 def test_processes_left_in_the_group_end_with_the_job(servant: Servant) -> None:
     pid = servant.run("forks")
     servant.until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)

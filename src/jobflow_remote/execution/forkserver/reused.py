@@ -15,7 +15,7 @@ from jobflow_remote.execution.forkserver.channel import Channel
 from jobflow_remote.execution.forkserver.order import EXIT_NO_FOLDER, Order
 from jobflow_remote.execution.run import run_job
 
-MOST_JOBS = 1000
+MOST_JOBS = 500
 """Jobs after which a child is replaced in any case."""
 MOST_GROWTH_BYTES = 256 << 20
 """A child that has grown by so much is replaced."""
@@ -48,9 +48,10 @@ def _serve(channel: Channel) -> int:
         if number:
             state.restore()
         owner = os.getpid()
+        channel.send({"begun": True})
         code = _run(Order.from_message(messages[0]))
-        if os.getpid() != owner or not state.is_clean():
-            return code
+        if os.getpid() != owner or number + 1 == MOST_JOBS or not state.is_clean():
+            return code  # the end of the process tells that of the job, and nobody hands it another one
         channel.send({"ended": code})
         if channel.closed:  # the job closed our descriptors: our end will tell how the job ended
             return code

@@ -35,6 +35,8 @@ class _Running:
     pid: int
     started: float
     place: _Place | None = None
+    begun: bool = False
+    """The process has taken notice of it (a new one always has)."""
 
 
 @dataclass(slots=True)
@@ -97,7 +99,7 @@ class ForkServer:
             if order.reuse and order.script is None:
                 self._hand_over(running)
             else:
-                running.pid = self._fork(order)
+                running.pid, running.begun = self._fork(order), True
         except OSError as error:
             self._tell(running, EXIT_NOT_STARTED, why=f"no process could be started: {error}")
             return
@@ -143,7 +145,9 @@ class ForkServer:
 
     def _on_place(self, place: _Place) -> None:
         for message in place.channel.receive():
-            if place.job is not None and "ended" in message:
+            if place.job is not None and "begun" in message:
+                place.job.begun = True
+            elif place.job is not None and "ended" in message:
                 running, place.job = place.job, None
                 self._forget(running)
                 self._tell(running, int(message["ended"]))
@@ -192,7 +196,10 @@ class ForkServer:
         running = self._by_pid.get(pid)
         if running is not None and (place is None or place.job is running):
             self._forget(running)
-            self._tell(running, exit_code_of(status))
+            if running.begun:
+                self._tell(running, exit_code_of(status))
+            else:  # the process ended between two jobs
+                self._start(running.order)
 
     def _forget(self, running: _Running) -> None:
         self._jobs.pop(running.order.id, None)
