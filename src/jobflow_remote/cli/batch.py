@@ -18,6 +18,7 @@ from jobflow_remote.cli.output import confirm, out_console, print_json, print_me
 from jobflow_remote.cli.selecting import whole_db_ids, whole_job_ids
 from jobflow_remote.control import batches as control
 from jobflow_remote.layout import run_folder
+from jobflow_remote.model.clock import utcnow
 from jobflow_remote.model.selection import BatchSelection
 from jobflow_remote.model.states import BatchState
 
@@ -89,6 +90,10 @@ def _table(found: Sequence[Mapping[str, Any]], *, verbosity: int) -> Table:
     from rich.text import Text
 
     headers = ["Process ID", "Batch UID", "Worker", "Process folder", "Status"]
+    used = {batch["batch_uid"]: control.usage_of(dict(batch), now=utcnow()) for batch in found}
+    live = any(used.values())
+    if live:
+        headers += ["Running", "Done", "In use", "Time left [h:mm]"]
     if verbosity:
         headers += ["Jobs", f"Last updated [{local_zone()}]"]
     table = Table(title="Batch processes", title_style="bold")
@@ -103,11 +108,21 @@ def _table(found: Sequence[Mapping[str, Any]], *, verbosity: int) -> Table:
             batch["process_folder"] or "",
             batch["batch_state"],
         ]
+        if live:
+            cells += _usage_cells(used[uid])
         if verbosity:
             jobs = "\n".join(f"{db_id} {uuid} ({index})" for db_id, uuid, index in batch["jobs"])
             cells += [jobs, format_date(batch.get("updated_on"))]
         table.add_row(*map(Text, cells))
     return table
+
+
+def _usage_cells(usage: control.Usage | None) -> list[str]:
+    if usage is None:
+        return [""] * 4
+    in_use = "" if usage.in_use is None else f"{usage.in_use:.0%}"
+    left = "" if usage.seconds_left is None else "{}:{:02}".format(*divmod(int(usage.seconds_left // 60), 60))
+    return [str(usage.running), str(usage.done), in_use, left]
 
 
 @app.command("info")

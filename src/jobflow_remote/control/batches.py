@@ -2,12 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
 from jobflow_remote.control.ids import is_prefix, is_uuid
 from jobflow_remote.errors import AmbiguousIdError, NotFoundError
 from jobflow_remote.model.records import Document
 from jobflow_remote.model.selection import BatchSelection, Filter
 from jobflow_remote.model.states import BatchState
 from jobflow_remote.queuedb.port import QueueDatabase
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a pilot does at present, as far as its last sign of life tells."""
+
+    running: int
+    done: int
+    queued: int
+    """Jobs that it holds and has not begun."""
+    in_use: float | None
+    """Part of its places (cores, where it gives these out) that had a job, since it began."""
+    seconds_left: float | None
+    """Until its allocation ends."""
+
+
+def usage_of(batch: Document, *, now: datetime) -> Usage | None:
+    """What a pilot does; None if it gave no sign of life yet."""
+    told = batch.get("told")
+    if not told:
+        return None
+    finished = batch["batch_state"] == BatchState.FINISHED
+    began, seen = told.get("started"), told.get("now")
+    capacity = (seen - began) * (told.get("cores") or 1) if began and seen else 0.0
+    left = told.get("ends_at")
+    return Usage(
+        running=0 if finished else len(batch.get("jobs") or ()),
+        done=int(told.get("done") or 0),
+        queued=0 if finished else int(told.get("queued") or 0),
+        in_use=min(1.0, told.get("busy_seconds", 0.0) / capacity) if capacity > 0 else None,
+        seconds_left=None if finished or not left else max(0.0, left - now.replace(tzinfo=UTC).timestamp()),
+    )
+
 
 AT_ONCE = 20
 """How many are shown or deleted unless more are asked for."""

@@ -27,6 +27,8 @@ from jobflow_remote.schedulers.script import ScriptParts, render_script
 
 logger = logging.getLogger(__name__)
 
+LEASE_SECONDS = 120.0
+"""A pilot that could give no sign of life for so long ends its jobs and itself."""
 _SILENT_SECONDS = 20.0
 """After so long without a sign of life the scheduler is asked."""
 _WRITE_SECONDS = 5.0
@@ -87,9 +89,22 @@ class Fleet:
         for pilot in await self.runner.in_queue_thread(self.queue.find_batches, query):
             self.pilots.setdefault(pilot["batch_uid"], pilot)
 
-    def knows(self, uid: str) -> bool:
-        """Whether there is such a pilot, or was one since this process began."""
-        return uid in self.pilots
+    async def recognise(self, holders: set[str]) -> None:
+        """Know the pilots that hold jobs, also those that ended under a former runner, or whose documents are gone."""
+        unknown = sorted(holders - self.pilots.keys())
+        if not unknown:
+            return
+        query: Document = {"batch_uid": {"$in": unknown}}
+        for pilot in await self.runner.in_queue_thread(self.queue.find_batches, query):
+            self.pilots[pilot["batch_uid"]] = pilot
+        now = time.monotonic()
+        for uid in set(unknown) - self.pilots.keys():
+            sign = self._signs.setdefault(uid, Sign({}))
+            if now - sign.seen > LEASE_SECONDS + _SILENT_SECONDS:
+                logger.warning(
+                    "worker %s: pilot %s, of which nobody knows, is silent", self.context.name, uid
+                )
+                self.pilots[uid] = {"batch_uid": uid, "batch_state": BatchState.FINISHED.value}
 
     # -- signs of life -----------------------------------------------------------------------------------------
 
@@ -322,6 +337,7 @@ class Fleet:
                 words += [option, f"{value:g}"]
         for module in batch.preload:
             words += ["--preload", module]
+        words += ["--lease", f"{LEASE_SECONDS:g}"]
         words += ["--reuse"] if batch.reuse else []
         words += ["--pack"] if batch.pack else []
         return words

@@ -116,3 +116,21 @@ def test_batches_by_the_names_of_1_0_1(batches: Any) -> None:
         assert controller.delete_batches(batch_state=BatchState.FINISHED) == 1
         assert controller.fix_batch_doc_jobs() == 0
         assert controller.count_batches() == 1
+
+
+def test_live_use_of_pilots_is_shown() -> None:
+    from datetime import UTC, datetime
+
+    from jobflow_remote.control.batches import Usage, usage_of
+
+    now = datetime(2026, 3, 1, 12, 0)
+    seconds = now.replace(tzinfo=UTC).timestamp()
+    told = {
+        "started": seconds - 100, "now": seconds, "cores": 4, "busy_seconds": 300.0, "done": 7, "queued": 2,
+        "ends_at": seconds + 3600,
+    }  # fmt: skip
+    batch = {"batch_uid": "a", "batch_state": "RUNNING", "jobs": [["1", "u", 1]], "told": told}
+    assert usage_of(batch, now=now) == Usage(running=1, done=7, queued=2, in_use=0.75, seconds_left=3600.0)
+    assert usage_of({**batch, "told": {}}, now=now) is None
+    ended = usage_of({**batch, "batch_state": "FINISHED", "jobs": []}, now=now)
+    assert ended == Usage(running=0, done=7, queued=0, in_use=0.75, seconds_left=None)

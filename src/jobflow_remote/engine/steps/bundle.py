@@ -29,7 +29,6 @@ class BundleStep(Step):
 
     name = "submit"
     renders = True
-    batch = 250
 
     async def run(self, records: list[JobRecord]) -> list[Outcome]:
         outcomes: list[Outcome] = []

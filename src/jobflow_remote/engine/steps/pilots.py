@@ -26,7 +26,9 @@ from jobflow_remote.schedulers.handover import Errands, Look, parse_look, render
 
 logger = logging.getLogger(__name__)
 
-_QUICK_SECONDS, _SLOWER_BY = 0.5, 1.4
+_QUICK_SECONDS, _SLOWER_BY, _SLOWEST_MOVING_SECONDS = 0.5, 1.4, 5.0
+_MUCH_NEWS, _LITTLE_NEWS = 150, 60
+"""Jobs of which a look tells."""
 _AT_ONCE = 500
 _FINAL = frozenset({"end", "back", "unfit"})
 _LOST = "lost"
@@ -54,6 +56,7 @@ class PilotsStep(Step):
         self._holders: set[str] = set()
         self._pause = _QUICK_SECONDS
         self._next: datetime | None = None
+        self._look_at: datetime | None = None
 
     async def next_retry(self) -> datetime | None:
         return self._next
@@ -66,8 +69,14 @@ class PilotsStep(Step):
         await self.fleet.read()
         if not jobs and not self.fleet.live and self._read == self._written:
             return []
+        if self.fleet.live and not self._is_time_to_look():  # woken by new jobs: pilots may be missing
+            await self.fleet.submit(jobs)
+            await self.fleet.write()
+            self._next = self._look_at
+            return []
         look = await self._look()
         self.fleet.hear(look.pilots)
+        await self.fleet.recognise(look.holders)
         await self.fleet.ask()
         await self.fleet.submit(jobs)
         await self.fleet.write()
@@ -117,18 +126,26 @@ class PilotsStep(Step):
     def _owner(self) -> str:
         return f"{self.runner.services.project.name}/{self.worker}"
 
+    def _is_time_to_look(self) -> bool:
+        return self._look_at is None or utcnow() >= self._look_at
+
     def _plan_next(self, look: Look, jobs: int) -> None:
-        moving = bool(look.events or look.lost)
-        self._pause = (
-            _QUICK_SECONDS
-            if moving
-            else min(self._pause * _SLOWER_BY, self.runner.services.project.runner.delay_update_batch)
-        )
+        """Quick while much moves: over a link each look is a round trip, and shall bring news of many jobs."""
+        news = len(look.events) + len(look.lost)
+        slowest = self.runner.services.project.runner.delay_update_batch
+        if self.context.host.files_are_local and news:
+            self._pause = _QUICK_SECONDS
+        elif news >= _MUCH_NEWS:
+            self._pause = max(_QUICK_SECONDS, self._pause / _SLOWER_BY)
+        elif not news or news < min(_LITTLE_NEWS, jobs):
+            self._pause *= _SLOWER_BY
+        self._pause = min(self._pause, _SLOWEST_MOVING_SECONDS if news else slowest, slowest)
         pauses = [self._pause]
         if (question := self.fleet.next_question_seconds) is not None:
             pauses.append(question)
+        self._look_at = None
         if jobs or self.fleet.live or look.reports or look.dead:
-            self._next = utcnow() + timedelta(seconds=min(pauses))
+            self._next = self._look_at = utcnow() + timedelta(seconds=min(pauses))
 
     # -- jobs --------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,9 @@ from jobflow_remote.model.clock import utcnow
 from jobflow_remote.model.records import JobRecord
 from jobflow_remote.queuedb.port import WHOLE, Share
 
+_BATCH_OF_SMALL_JOBS = 250
+"""Jobs of a batch worker per turn."""
+
 
 class Step(ABC):
     """One kind of work on jobs of one worker.
@@ -22,7 +25,7 @@ class Step(ABC):
     """
 
     name: ClassVar[str]
-    batch: ClassVar[int] = 100
+    batch: int = 100
     """Jobs per turn."""
     drains: ClassVar[bool] = True
     """Whether a turn that did something is followed by another at once."""
@@ -35,6 +38,8 @@ class Step(ABC):
         self.context, self.share = context, share
         self.runner = context.runner
         self.queue = context.runner.services.queue
+        if context.config.is_batch:  # many and small
+            self.batch = max(self.batch, _BATCH_OF_SMALL_JOBS)
         self._retry: datetime | None = None
         self._retry_is_known = False
 
