@@ -284,7 +284,7 @@ class Shows:
         told = self.folder / "told"
         with self._slurm(nodes=2) as slurm:
             self._add_gpus(slurm)
-            resources = {"nodes": 2, "ntasks_per_node": 16, "mem": 3000, "gres": "gpu:4", "exclusive": True}
+            resources = {"nodes": 2, "ntasks_per_node": 16, "mem": 3000, "gres": "gpu:4"}
             worker = {
                 "scheduler_type": "slurm",
                 "resources": resources,

@@ -213,9 +213,7 @@ class Fleet:
         begun = pilot["batch_state"] == BatchState.RUNNING and pilot.get("told", {}).get("done")
         if begun:  # it did something: the next one may do better
             return
-        self._failures += 1
-        pause = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2 ** (self._failures - 1))
-        self._next_submission = time.monotonic() + pause
+        pause = self._back_off()
         self.trouble = f"the pilot in {self._folder(pilot['batch_uid'])} did not come to life: {why}"
         logger.warning("worker %s: %s; the next one in %.0f s", self.context.name, self.trouble, pause)
 
@@ -277,28 +275,29 @@ class Fleet:
             self.context.host, scheduler.render_submit(jobs), files={**scripts},
             timeout_seconds=self.context.config.timeout_execute,
         )  # fmt: skip
-        refused = None
+        errors, refused = [], []
         for pilot, result in zip(pilots, scheduler.parse_submit(answer, jobs), strict=True):
+            uid = pilot["batch_uid"]
             if result.process_id is not None:
-                logger.info(
-                    "worker %s: pilot %s is job %s", self.context.name, pilot["batch_uid"], result.process_id
-                )
+                logger.info("worker %s: pilot %s is job %s", self.context.name, uid, result.process_id)
                 self._note(pilot, {"process_id": result.process_id})
-            elif not result.busy:
-                refused = result.error
-                ended = {
-                    "batch_state": BatchState.FINISHED.value,
-                    "end_time": utcnow(),
-                    "reason": result.error,
-                }
-                self._note(pilot, ended)
-            else:
-                refused = refused or result.error
+                continue
+            errors.append(result.error)
+            if not result.busy:  # there is no such pilot
+                refused.append(uid)
+                del self.pilots[uid]
         self._next_question = 0.0
-        if refused:
+        if errors:
             await self.write()
-            self._next_submission = time.monotonic() + _FIRST_PAUSE_SECONDS
-            raise SchedulerBusyError(f"no pilot could be submitted: {refused}")
+            await self.runner.in_queue_thread(self.queue.delete_batches, refused)
+            self._back_off()
+            raise SchedulerBusyError(f"no pilot could be submitted: {errors[0]}")
+
+    def _back_off(self) -> float:
+        self._failures += 1
+        pause = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2 ** (self._failures - 1))
+        self._next_submission = time.monotonic() + pause
+        return pause
 
     def _script(self, uid: str, job: HostJob) -> str:
         worker = self.context.config
