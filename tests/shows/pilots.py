@@ -262,18 +262,16 @@ class Shows:
                 counts = place.counts()
                 jobs = place.queue.find_jobs({}, fields=["remote", "state"])
                 pilots = len(place.pilots())
-        lines = Counter(marks.read_text().split()) if marks.exists() else Counter()
-        twice = sum(1 for times in lines.values() if times > 1)
+        runs = read_runs(marks.read_text() if marks.exists() else "")
+        overlapping, twice, cut = judge_runs(runs, troubles.kills)
         interrupted = sum(1 for job in jobs if job["remote"].get("interruptions"))
         figure = f"{counts.get('COMPLETED', 0)} of {number}; {dict(troubles.done)}, {pilots} pilots, "
         figure += f"{interrupted} jobs interrupted"
+        once = f"{len(runs)} jobs, {twice} twice; {cut} killed between their last line and their result"
         return [
             is_true("COMPLETED without repair", counts == {"COMPLETED": number}, figure=figure, bound="all"),
-            is_true(
-                "ran to the end exactly once",
-                len(lines) == number and not twice,
-                figure=f"{len(lines)} jobs, {twice} twice",
-            ),
+            is_true("ran to the end exactly once", len(runs) == number and not twice, figure=once),
+            is_true("no two runs of a job at a time", not overlapping, figure=f"{overlapping}", bound="0"),
         ]
 
     # -- 4: a mixed bag ----------------------------------------------------------------------------------------
@@ -374,6 +372,7 @@ class Troubles:
     def __init__(self, place: Yard, slurm: Slurm, dice: random.Random) -> None:
         self.place, self.slurm, self.dice = place, slurm, dice
         self.done: Counter[str] = Counter()
+        self.kills: list[float] = []
         self._kinds: list[Callable[[], None]] = [
             self.kill_pilot, self.kill_pilot, self.fail_node, self.reach_walltime, self.forbid_folder, self.kill_runner,
         ]  # fmt: skip
@@ -381,6 +380,7 @@ class Troubles:
     def one(self) -> None:
         """One of them."""
         kind = self.dice.choice(self._kinds)
+        self.kills.append(time.time())
         kind()
         self.done[kind.__name__] += 1
 
@@ -426,6 +426,31 @@ def _scontrol(*words: str) -> None:
 
 def _chattr(flag: str, folders: Sequence[str]) -> None:
     subprocess.run(["chattr", flag, *folders], check=False, capture_output=True)
+
+
+def read_runs(text: str) -> dict[str, list[tuple[float, float]]]:
+    """By job: from when to when it ran, each time that it came to the end of its function."""
+    runs: dict[str, list[tuple[float, float]]] = {}
+    for words in map(str.split, text.splitlines()):
+        runs.setdefault(words[0], []).append((float(words[1]), float(words[2])))
+    return runs
+
+
+def judge_runs(
+    runs: Mapping[str, Sequence[tuple[float, float]]], kills: Sequence[float]
+) -> tuple[int, int, int]:
+    """Jobs with overlapping runs; that ran twice; that were killed between the end of the function and the result.
+
+    Nobody can tell whether a process that was killed at such a moment has done its work.
+    """
+    overlapping = twice = cut = 0
+    for spans in runs.values():
+        for first, second in itertools.pairwise(sorted(spans)):
+            overlapping += second[0] < first[1]
+            under_way = any(first[1] - 1 < kill < first[1] + 2 for kill in kills)
+            cut += under_way
+            twice += not under_way
+    return overlapping, twice, cut
 
 
 def judge_places(places: Sequence[Mapping[str, Any]]) -> tuple[int, float, float]:

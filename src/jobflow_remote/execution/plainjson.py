@@ -135,13 +135,20 @@ def _temporary_beside(target: Path) -> Iterator[Path]:
         raise
 
 
+class Durability:
+    """Whether files have to outlive a power failure: waiting for the disk takes longer than a small job."""
+
+    waits_for_disk = True
+
+
 def write_file(target: Path, text: str) -> None:
-    """Write a file such that its name never stands for half of it, whatever happens meanwhile."""
+    """Write a file such that its name never stands for half of it, whatever happens to the process meanwhile."""
     with _temporary_beside(target) as temporary:
         with open(temporary, "w", encoding="utf-8") as stream:
             stream.write(text)
             stream.flush()
-            os.fsync(stream.fileno())
+            if Durability.waits_for_disk:
+                os.fsync(stream.fileno())
         os.replace(temporary, target)
 
 

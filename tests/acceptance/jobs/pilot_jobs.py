@@ -19,9 +19,10 @@ def _append(path: str, line: str) -> None:
 
 @job
 def ends_once(path: str, number: int, seconds: float) -> int:
-    """Sleep, then leave a line."""
+    """Sleep, then leave a line: which job, from when to when."""
+    began = time.time()
     time.sleep(seconds)
-    _append(path, str(number))
+    _append(path, f"{number} {began} {time.time()}")
     return number
 
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,16 @@ class Yard:
         self.events: list[dict[str, Any]] = []
 
     def bundle(self, *jobs: tuple[Any, ...], priority: int = 0, **ticket: Any) -> list[Ticket]:
+        """Jobs that any pilot may take."""
+        made = self.make(*jobs, **ticket)
+        self.put(made, priority=priority)
+        return made
+
+    def put(self, tickets: list[Ticket], *, priority: int = 0) -> None:
+        name = bundle_name(priority, len(self.tickets), f"b{len(self.tickets)}")
+        (self.handle / "new" / name).write_text(render_bundle(tickets))
+
+    def make(self, *jobs: tuple[Any, ...], **ticket: Any) -> list[Ticket]:
         made = []
         for function, *args in jobs:
             attempt = f"a{len(self.tickets)}"
@@ -63,8 +74,6 @@ class Yard:
             )
             made.append(Ticket(attempt, str(folder), attempt, 1, name=function, **ticket))
             self.tickets[attempt] = made[-1]
-        name = bundle_name(priority, len(self.tickets), f"b{len(self.tickets)}")
-        (self.handle / "new" / name).write_text(render_bundle(made))
         return made
 
     def pilot(self, uid: str = "p1", *options: str) -> subprocess.Popen[bytes]:
@@ -218,6 +227,20 @@ def test_cores_are_given_out_and_told(yard: Yard) -> None:
     assert output["JFREMOTE_CORES"] == ",".join(map(str, sorted(os.sched_getaffinity(0))))
     assert output["OMP_NUM_THREADS"] == str(most)
     assert output["JFREMOTE_PILOT"] == "p1"
+
+
+def test_what_there_is_no_time_for_is_left_to_others(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "1")
+    monkeypatch.setenv("SLURM_JOB_END_TIME", str(int(time.time()) + 60))  # of which 12 are kept for the end
+    long, never, quick = yard.make(("add", 1, 1), ("add", 1, 1), ("add", 2, 2))
+    long, never = replace(long, needs=Needs(seconds=46.9)), replace(never, needs=Needs(seconds=3600))
+    yard.put([long, never, quick])
+    assert yard.pilot("p1").wait(60) == 0
+    look = yard.look()
+    told = {event["attempt"]: event["kind"] for event in look.events if event["kind"] != "begin"}
+    assert told == {quick.attempt: "end", never.attempt: "unfit"}
+    assert look.new_bundles == 1
+    assert "too little time" in look.pilots["p1"]["ending"]
 
 
 def test_a_preload_that_fails_is_told(yard: Yard) -> None:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from jobflow_remote.execution.forkserver import child, reused
 from jobflow_remote.execution.forkserver.channel import Channel
 from jobflow_remote.execution.forkserver.order import EXIT_NOT_STARTED, Order, exit_code_of
+from jobflow_remote.execution.plainjson import Durability
 
 _MOST_IDLE = 64
 
@@ -260,6 +261,7 @@ def warm_up() -> None:
 def run_server(reading: int, writing: int, *, preload: Sequence[str] = ()) -> int:
     """Be a fork server on a pair of descriptors until the other end is gone; returns an exit code."""
     channel = Channel(reading, writing)
+    Durability.waits_for_disk = False
     refusal = import_modules(["jobflow", *preload])
     if refusal is not None:
         channel.send({"event": "refused", "why": refusal})

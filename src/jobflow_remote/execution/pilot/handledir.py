@@ -19,6 +19,10 @@ OWNER = "owner"
 """File that says which worker of which project the folder belongs to."""
 
 
+SURPLUS, UNSUITED = "r", "t"
+"""Why a pilot gives jobs back: it has more than enough, or no time for them."""
+
+
 class FencedError(Exception):
     """This pilot was declared dead: others have its jobs by now."""
 
@@ -75,7 +79,7 @@ class HandleDir:
     def claim(self) -> list[Ticket]:
         """Take the first bundle that can be had; no tickets: there is none."""
         for name in sorted(self._list(NEW)):
-            if not name.endswith(BUNDLE_SUFFIX):
+            if not name.endswith(BUNDLE_SUFFIX) or f"-{self._mark}.{UNSUITED}" in name:
                 continue
             target = os.path.join(self.mine, name)
             try:
@@ -97,9 +101,10 @@ class HandleDir:
         self._held[name] = Counter(ticket.attempt for ticket in tickets)
         self._bundle_of |= {ticket.attempt: name for ticket in tickets}
 
-    def give_back(self, kept: Sequence[Ticket], returned: Sequence[Ticket]) -> None:
+    def give_back(self, kept: Sequence[Ticket], returned: Sequence[Ticket], *, kind: str = SURPLUS) -> None:
         """Let others have ``returned``; ``kept`` are all other tickets of the same bundles that are not settled.
 
+        What is ``UNSUITED`` this pilot takes no more.
         Whenever this is cut short a job is either in one bundle in ``new``, or once or several times among our own.
         """
         names = {self._bundle_of[ticket.attempt] for ticket in returned}
@@ -108,7 +113,7 @@ class HandleDir:
             name = self._split_name(min(names), "k")
             self._write(os.path.join(TAKEN, self.pilot, name), render_bundle(rest))
             self._hold(name, rest)
-        out = self._split_name(min(names), "r")
+        out = self._split_name(min(names), kind)
         self._write(os.path.join(TAKEN, self.pilot, out), render_bundle(returned))
         for name in names:
             self._drop(name)

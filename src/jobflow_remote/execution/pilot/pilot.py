@@ -20,7 +20,7 @@ from jobflow_remote.errors import JobflowRemoteError
 from jobflow_remote.execution.forkserver.order import Message, Order
 from jobflow_remote.execution.pilot.agents import Agents
 from jobflow_remote.execution.pilot.allocation import Allocation, read_allocation
-from jobflow_remote.execution.pilot.handledir import FencedError, HandleDir
+from jobflow_remote.execution.pilot.handledir import SURPLUS, UNSUITED, FencedError, HandleDir
 from jobflow_remote.execution.pilot.options import PilotOptions
 from jobflow_remote.execution.pilot.placement import Place, Placement
 from jobflow_remote.execution.pilot.surroundings import environment_of
@@ -89,6 +89,8 @@ class Pilot:
     busy_seconds: float = 0.0
     ending: str | None = None
     """Why no further job is started."""
+    closing: str | None = None
+    """Why it is not to be counted upon for further jobs."""
     signalled: str | None = None
     """What a signal asked for."""
 
@@ -120,6 +122,7 @@ class Pilot:
             if not self.ending:
                 self._patiently(partial(self._claim, now))
                 self._start_jobs(now)
+                self._patiently(self._return_unsuited)
             elif self.queue:
                 self._patiently(self._return_queue)
             self._kill_late(now)
@@ -183,6 +186,8 @@ class Pilot:
         if wanted <= 0 or len(self.queue) > wanted // 2 or now < self._next_look or not self.agents.ready:
             return
         tickets = self.handle.claim()
+        if not tickets and self.closing and not self.runs and not self.queue:
+            self.stop(self.closing, interrupt=False)
         if not tickets:
             slowest = self.options.sleep_time or _SLOWEST_LOOK_SECONDS
             self._next_look = now + self._look_pause
@@ -214,10 +219,20 @@ class Pilot:
     def _return_queue(self) -> None:
         self._give_back([], list(self.queue))
 
-    def _give_back(self, kept: list[Ticket], returned: list[Ticket]) -> None:
+    def _give_back(self, kept: list[Ticket], returned: list[Ticket], *, kind: str = SURPLUS) -> None:
         self._flush()
-        self.handle.give_back([*kept, *(run.ticket for run in self.runs.values())], returned)
+        others = [*kept, *(run.ticket for run in self.runs.values())]
+        self.handle.give_back(others, returned, kind=kind)
         self.queue = deque(kept)
+
+    def _return_unsuited(self) -> None:
+        """Let others have what there is no time for here."""
+        unsuited = [ticket for ticket in self.queue if not self.times.fits(ticket)]
+        if unsuited:
+            self.closing = "too little time is left for jobs at hand"
+            self._give_back(
+                [ticket for ticket in self.queue if self.times.fits(ticket)], unsuited, kind=UNSUITED
+            )
 
     def _start_jobs(self, now: float) -> None:
         waiting: deque[Ticket] = deque()
@@ -236,8 +251,6 @@ class Pilot:
             since = self._blocked_since.setdefault(ticket.attempt, now)
             blocked = now - since > _PATIENCE_SECONDS
         self.queue.extendleft(reversed(waiting))
-        if self.queue and not self.runs and not any(self.times.fits(ticket) for ticket in self.queue):
-            self.stop("what is left of the allocation is too short for the jobs at hand", interrupt=False)
         if self.options.max_jobs is not None and self.started >= self.options.max_jobs:
             self.stop(f"{self.started} jobs, as many as it may run", interrupt=False)
 
@@ -384,7 +397,7 @@ class Pilot:
             "queued": len(self.queue), "done": self.done, "capacity": self.placement.capacity,
             "cores": self.placement.cores if self.placement.packs else self.placement.capacity,
             "busy_seconds": round(self.busy_now(now), 1), "ends_at": self.times.ends_at,
-            "ending": self.ending, "nodes": [node.name for node in self.allocation.nodes],
+            "ending": self.ending or self.closing, "nodes": [node.name for node in self.allocation.nodes],
         }  # fmt: skip
 
     def busy_now(self, now: float) -> float:
