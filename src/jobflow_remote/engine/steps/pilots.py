@@ -99,13 +99,13 @@ class PilotsStep(Step):
             self.context.host, command, timeout_seconds=self.context.config.timeout_execute
         )
         look = parse_look(answer)
-        if look.error is not None or not look.whole:
-            raise SchedulerBusyError(look.error or f"{self.folder} could not be read: {answer.stderr[-300:]}")
-        if look.owner != self._owner:
+        if look.owner is not None and look.owner != self._owner:
             raise ConfigError(
                 f"the folder {self.folder} is that of {look.owner}, and no two workers can share one",
                 hint=f"give worker {self.worker} a jobs_handle_dir of its own",
             )
+        if look.error is not None or not look.whole:
+            raise SchedulerBusyError(look.error or f"{self.folder} could not be read: {answer.stderr[-300:]}")
         self._read = Errands(tuple(look.reports), tuple(look.dead))
         self._written = Errands()
         self._holders = look.holders
