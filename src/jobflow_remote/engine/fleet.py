@@ -295,7 +295,7 @@ class Fleet:
 
     def _back_off(self) -> float:
         self._failures += 1
-        pause = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2 ** (self._failures - 1))
+        pause: float = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** (self._failures - 1))
         self._next_submission = time.monotonic() + pause
         return pause
 

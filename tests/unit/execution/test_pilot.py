@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import selectors
 import signal
 import subprocess
 import sys
@@ -16,9 +17,14 @@ from typing import Any
 
 import pytest
 
+from jobflow_remote.execution.pilot.agents import Agents
+from jobflow_remote.execution.pilot.allocation import Allocation, here, own_cores
 from jobflow_remote.execution.pilot.handledir import HandleDir
-from jobflow_remote.execution.pilot.pilot import EXIT_FENCED
+from jobflow_remote.execution.pilot.options import PilotOptions
+from jobflow_remote.execution.pilot.pilot import EXIT_FENCED, Pilot
+from jobflow_remote.execution.pilot.placement import NodeShare, Placement
 from jobflow_remote.execution.pilot.ticket import Needs, Ticket, bundle_name, parse_bundle, render_bundle
+from jobflow_remote.execution.pilot.timing import TimeBook
 from jobflow_remote.hosts.port import CommandResult
 from jobflow_remote.outputs.jobfiles import read_result, render_input
 from jobflow_remote.schedulers.handover import Errands, Look, parse_look, render_look, render_withdraw
@@ -230,17 +236,26 @@ def test_cores_are_given_out_and_told(yard: Yard) -> None:
 
 
 def test_what_there_is_no_time_for_is_left_to_others(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SLURM_JOB_ID", "1")
-    monkeypatch.setenv("SLURM_JOB_END_TIME", str(int(time.time()) + 60))  # of which 12 are kept for the end
+    monkeypatch.setenv("PYTHONPATH", str(yard.folder))
     long, never, quick = yard.make(("add", 1, 1), ("add", 1, 1), ("add", 2, 2))
-    long, never = replace(long, needs=Needs(seconds=46.9)), replace(never, needs=Needs(seconds=3600))
+    long, never = replace(long, needs=Needs(seconds=3600)), replace(never, needs=Needs(seconds=99999))
     yard.put([long, never, quick])
-    assert yard.pilot("p1").wait(60) == 0
+    options = PilotOptions(str(yard.folder / "runs"), str(yard.handle), "p1")
+    allocation = Allocation((NodeShare(here(), own_cores()),))
+    handle = HandleDir(str(yard.handle), "p1")
+    handle.enter()
+    agents = Agents(allocation, options, selectors.DefaultSelector())
+    agents.open()
+    times = TimeBook(time.time() + 600, began=time.time() - 36000)  # ten hours are over
+    pilot = Pilot(options, allocation, handle, Placement(allocation.nodes), agents, times)
+    pilot.run()
+    agents.close()
+    handle.leave()
     look = yard.look()
     told = {event["attempt"]: event["kind"] for event in look.events if event["kind"] != "begin"}
     assert told == {quick.attempt: "end", never.attempt: "unfit"}
     assert look.new_bundles == 1
-    assert "too little time" in look.pilots["p1"]["ending"]
+    assert "too little time" in (pilot.ending or "")
 
 
 def test_a_preload_that_fails_is_told(yard: Yard) -> None:
