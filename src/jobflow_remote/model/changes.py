@@ -27,7 +27,8 @@ class JobChange:
     to: JobState | None = None
     """New state; None: it stays. Outside the active states the claim is given back."""
     fields: Mapping[str, Any] = field(default_factory=dict)
-    """Dotted path → new value, for example ``{"remote.process_id": "42"}``."""
+    """Dotted path → new value, for example ``{"remote.process_id": "42"}``. Of the inputs only
+    ``job.function_args`` and ``job.function_kwargs`` as a whole."""
     holder: str | None = None
     """Token of the runner session that makes the change: refused if the job belongs to another session.
     None: a person's action, which wins over the runner."""
@@ -37,6 +38,17 @@ class JobChange:
     """Event of the lifecycle table, for the history."""
     who: str = "runner"
     why: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobRemoval:
+    """One job, if it is still in this state and attempt, is forgotten (a person's act)."""
+
+    uuid: str
+    index: int
+    expect: frozenset[JobState]
+    attempt: str | None = None
+    """When given, the whole change set is refused if the job is in another attempt by now."""
 
 
 class HaltScope(StrEnum):
@@ -67,7 +79,7 @@ class ExtraParents:
 
 @dataclass(frozen=True, slots=True)
 class ChangeSet:
-    """Changes to one flow. Order of effects: changes, extra parents, new jobs, halt, then what follows."""
+    """Changes to one flow. Order of effects: changes, removals, extra parents, new jobs, halt, then what follows."""
 
     flow_uuid: str
     changes: tuple[JobChange, ...] = ()
@@ -75,6 +87,8 @@ class ChangeSet:
     new_jobs: tuple[Document, ...] = ()
     """Documents of :func:`jobflow_remote.model.records.new_job_document`."""
     halts: tuple[Halt, ...] = ()
+    removals: tuple[JobRemoval, ...] = ()
+    """Jobs of the flow that are forgotten; nobody waits for them any longer. Not together with new jobs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ jobflow and maggma out of the command line and of most of the runner.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -20,7 +20,17 @@ Document = dict[str, Any]
 INPUT_FIELDS = ("job.function_args", "job.function_kwargs")
 """The bulk of a job document; listings and most steps do not read it."""
 
+FLOW_SETTABLE = frozenset({"name", "metadata", "jobstore", "lock_id", "lock_time"})
+"""Fields of a flow that people may write; all others follow from its jobs or say what it is."""
+
 HISTORY_LENGTH = 50
+
+
+def check_settable(fields: Iterable[str]) -> None:
+    """Refuse fields of a flow that nobody may write (``ValueError``)."""
+    other = sorted(set(fields) - FLOW_SETTABLE)
+    if other:
+        raise ValueError(f"these fields of a flow cannot be written: {', '.join(other)}")
 
 
 def remote_defaults() -> Document:
@@ -248,6 +258,18 @@ class RunnerSession:
     renewed_on: datetime
     expires_on: datetime
     stop_requested: str | None = None
+
+    def describe(self) -> str:
+        """Whose session it is, where and since when."""
+        owner = self.owner
+        words = [
+            f"{word} {owner[key]}"
+            for key, word in (("pid", "pid"), ("daemon_dir", "folder"))
+            if owner.get(key)
+        ]
+        details = f" ({', '.join(words)})" if words else ""
+        who = f"{owner.get('user', 'somebody')} on {owner.get('hostname', 'an unknown host')}"
+        return f"{who}{details}, since {self.started_on:%Y-%m-%d %H:%M:%S} UTC"
 
     def is_live(self, now: datetime) -> bool:
         """Whether the lease has not ended."""

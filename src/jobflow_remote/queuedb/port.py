@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from jobflow_remote.model.records import Document, JobRecord, NewFlow, RunnerSession
 from jobflow_remote.model.selection import Filter
-from jobflow_remote.model.states import JobState
+from jobflow_remote.model.states import FlowState, JobState
 
 if TYPE_CHECKING:  # listings load this module, and change nothing
     from collections.abc import Callable
@@ -228,8 +228,9 @@ class QueueDatabase(ABC):
         ``lock_time`` set to ``holder`` in active states and cleared outside; ids for new jobs (one with the uuid and
         index of a superseded job takes its place); children whose last open parent was settled, and jobs put to WAITING
         that have no open parent, become READY (event ``parents_done``);
-        counters and state of the flow, whose ``updated_on`` changes when its state changes or jobs are added. The cost
-        depends on the jobs named and their children, not on the size of the flow.
+        counters and state of the flow, whose ``updated_on`` changes when its state changes or jobs come or go.
+        A job that is removed leaves no trace in its flow; its uuid counts as what is left of it (a lower index), or as
+        settled. The cost depends on the jobs named and their children, not on the size of the flow.
         """
 
     @abstractmethod
@@ -349,6 +350,20 @@ class QueueDatabase(ABC):
     @abstractmethod
     def delete_flows(self, uuids: Sequence[str]) -> list[str]:
         """Remove flows with all their jobs; returns the uuids that existed. Each flow as a whole."""
+
+    @abstractmethod
+    def change_flow(
+        self, uuid: str, fields: Mapping[str, Any], *, expect: frozenset[FlowState] | None = None
+    ) -> bool:
+        """Write fields of a flow (:data:`~jobflow_remote.model.records.FLOW_SETTABLE`, as a whole each).
+
+        False, and nothing is written, if there is no such flow or (``expect`` given) it is in another state.
+
+        Raises
+        ------
+        ValueError
+            If another field is named.
+        """
 
     @abstractmethod
     def get_auxiliary(self, key: str) -> Any:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from jobflow_remote.model.graph import edge_is_settled, settlement
-from jobflow_remote.model.records import INPUT_FIELDS, Document, tolerates_missing
+from jobflow_remote.model.records import INPUT_FIELDS, Document, check_settable, tolerates_missing
+from jobflow_remote.model.states import FlowState
 from jobflow_remote.queuedb.mongo import schema, units
 from jobflow_remote.queuedb.mongo.connection import Connection
 from jobflow_remote.queuedb.mongo.inserting import resolve
@@ -51,6 +53,26 @@ def _deletion(connection: Connection, unit: Unit, *, uuid: str) -> tuple[bool, P
     plan.flows = [item for item in plan.flows if item["uuid"] != uuid]
     plan.flows.append({"uuid": uuid, "delete": True})
     return True, plan
+
+
+def change_flow(
+    connection: Connection,
+    uuid: str,
+    fields: Mapping[str, Any],
+    *,
+    expect: frozenset[FlowState] | None,
+) -> bool:
+    """Write fields of a flow; see the port."""
+    check_settable(fields)
+
+    def body(unit: Unit) -> tuple[bool, Plan]:
+        flow = unit.flows.get(uuid)
+        if flow is None or (expect is not None and FlowState(flow["state"]) not in expect):
+            return False, Plan()
+        update = {"$set": dict(fields), "$inc": {"derived.rev": 1}, "$unset": {schema.TXN: ""}}
+        return True, Plan(flows=[{"uuid": uuid, "update": update}])
+
+    return units.run(connection, [uuid], body)
 
 
 # -- integrity -----------------------------------------------------------------------------------------------

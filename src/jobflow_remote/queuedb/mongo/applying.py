@@ -11,7 +11,15 @@ from enum import Enum
 from typing import Any
 
 from jobflow_remote.model import lifecycle
-from jobflow_remote.model.changes import ApplyResult, ChangeSet, ExtraParents, Halt, HaltScope, JobChange
+from jobflow_remote.model.changes import (
+    ApplyResult,
+    ChangeSet,
+    ExtraParents,
+    Halt,
+    HaltScope,
+    JobChange,
+    JobRemoval,
+)
 from jobflow_remote.model.graph import settlement
 from jobflow_remote.model.records import INPUT_FIELDS
 from jobflow_remote.model.states import JobState
@@ -47,8 +55,11 @@ def _preload(ledger: Ledger, change_sets: Sequence[ChangeSet]) -> None:
     changes = [change for change_set in change_sets for change in change_set.changes]
     new = [document for change_set in change_sets for document in change_set.new_jobs]
     parents = {parent for document in new for parent in document["parents"]}
-    ledger.load_uuids({change.uuid for change in changes} | {document["uuid"] for document in new} | parents)
-    unsettled = {extra.children_of for change_set in change_sets for extra in change_set.extra_parents}
+    gone = {removal.uuid for change_set in change_sets for removal in change_set.removals}
+    ledger.load_uuids(
+        {change.uuid for change in changes} | {document["uuid"] for document in new} | parents | gone
+    )
+    unsettled = gone | {extra.children_of for change_set in change_sets for extra in change_set.extra_parents}
     for change in changes:
         row = ledger.find(change.uuid, change.index)
         if row is not None and change.to is not None and settlement(change.to) != settlement(row.state):
@@ -71,7 +82,12 @@ class _Judge:
     def find_refusal(self, change_set: ChangeSet) -> str | None:
         """The reason, or None."""
         for change in change_set.changes:
-            refusal = self._refuse_change(self._ledger.find(change.uuid, change.index), change)
+            row = self._ledger.find(change.uuid, change.index)
+            refusal = self._refuse(row, change) or self._refuse_holder(row, change)
+            if refusal:
+                return refusal
+        for removal in change_set.removals:
+            refusal = self._refuse(self._ledger.find(removal.uuid, removal.index), removal)
             if refusal:
                 return refusal
         if change_set.new_jobs:
@@ -82,19 +98,26 @@ class _Judge:
                 return f"new job {duplicate[0]} with index {duplicate[1]} exists already"
         return None
 
-    def _refuse_change(self, row: JobRow | None, change: JobChange) -> str | None:
+    @staticmethod
+    def _refuse(row: JobRow | None, change: JobChange | JobRemoval) -> str | None:
         what = f"job {change.uuid} with index {change.index}"
         if row is None:
             return f"{what} does not exist (any more)"
         if row.state not in change.expect:
             return f"{what} is {row.state.value}, not {lifecycle.describe(change.expect)}"
-        claim = row.document.get("claim")
-        if change.holder is not None and claim not in (None, change.holder):
-            return f"{what} belongs to another runner session"
-        if change.holder is not None and claim is None and change.holder != self._present_token():
-            return f"{what} belongs to nobody, and the runner session that asks has ended"
         if change.attempt is not None and row.document.get("attempt") != change.attempt:
             return f"{what} is in another attempt by now"
+        return None
+
+    def _refuse_holder(self, row: JobRow | None, change: JobChange) -> str | None:
+        claim = row.document.get("claim") if row else None
+        if change.holder is None or claim == change.holder:
+            return None
+        what = f"job {change.uuid} with index {change.index}"
+        if claim is not None:
+            return f"{what} belongs to another runner session"
+        if change.holder != self._present_token():
+            return f"{what} belongs to nobody, and the runner session that asks has ended"
         return None
 
     def _present_token(self) -> str | None:
@@ -142,6 +165,8 @@ class _Application:
         change_set, ledger = self.change_set, self.ledger
         for change in change_set.changes:
             self._change(change)
+        for removal in change_set.removals:
+            self._remove(removal)
         adopted = [(row, extra) for extra in change_set.extra_parents for row in self._find_children(extra)]
         inserted = self._insert()
         for row, extra in adopted:
@@ -175,8 +200,8 @@ class _Application:
         assert row is not None
         before = (row.state, row.superseded)
         for path, value in change.fields.items():
-            if path in INPUT_FIELDS or path.startswith(tuple(f"{field}." for field in INPUT_FIELDS)):
-                raise ValueError(f"the inputs of a job cannot be changed ({path})")
+            if path.startswith(tuple(f"{field}." for field in INPUT_FIELDS)):
+                raise ValueError(f"the inputs of a job can only be written as a whole ({path})")
             if path == "parents":
                 self._reshaped += [*self.ledger.set_parents(row, value), *value]
                 self._waiting.append(row)
@@ -193,6 +218,14 @@ class _Application:
             row.hold(change.holder, now)
         self.ledger.note(row)
         self._follow(row, before)
+
+    def _remove(self, removal: JobRemoval) -> None:
+        row = self.ledger.find(removal.uuid, removal.index)
+        assert row is not None
+        self._reshaped += [row.uuid, *row.parents]
+        self._unsettled.append(row.uuid)
+        self._waiting = [other for other in self._waiting if other is not row]
+        self.ledger.take_out(row)
 
     def _follow(self, row: JobRow, before: tuple[JobState, bool]) -> None:
         state, superseded = before

@@ -13,7 +13,7 @@ from jobflow_remote.errors import QueueDatabaseError
 from jobflow_remote.model import clock as wall
 from jobflow_remote.model.records import Document, JobRecord, NewFlow, RunnerSession
 from jobflow_remote.model.selection import Filter
-from jobflow_remote.model.states import JobState
+from jobflow_remote.model.states import FlowState, JobState
 from jobflow_remote.queuedb.mongo import reading, sessions, units
 from jobflow_remote.queuedb.mongo.connection import Connection, Hook
 from jobflow_remote.queuedb.mongo.options import Server, parse_spec
@@ -304,6 +304,14 @@ class MongoQueueDatabase(QueueDatabase):
 
         with self._writing() as connection:
             return admin.delete_flows(connection, uuids)
+
+    def change_flow(
+        self, uuid: str, fields: Mapping[str, Any], *, expect: frozenset[FlowState] | None = None
+    ) -> bool:
+        from jobflow_remote.queuedb.mongo import admin
+
+        with self._writing() as connection:
+            return admin.change_flow(connection, uuid, fields, expect=expect)
 
     def get_auxiliary(self, key: str) -> Any:
         with self._reading() as connection:

@@ -168,6 +168,9 @@ class Ledger:
         self._known_parents: set[str] = set()
         self._changed: dict[tuple[str, int], JobRow] = {}
         self._dropped: list[JobRow] = []
+        self._removed: list[JobRow] = []
+        self._gone: set[Any] = set()
+        """``_id`` of those: they are in the database until the change is carried out."""
         self._new: list[JobRow] = []
         self._rewritten: dict[tuple[str, int], JobRow] = {}
         self._grown: set[str] = set()
@@ -186,7 +189,11 @@ class Ledger:
         foreign = {document["flow_uuid"] for document in documents} - self.unit.held
         if foreign:
             raise NeedFlows(foreign)
-        return [self._add(document) for document in documents if document["state"] != schema.INCOMING]
+        return [
+            self._add(document)
+            for document in documents
+            if document["state"] != schema.INCOMING and document["_id"] not in self._gone
+        ]
 
     def _add(self, document: Document) -> JobRow:
         key = (document["uuid"], document["index"])
@@ -278,6 +285,14 @@ class Ledger:
         self._drop(row)
         del self._rows[row.uuid, row.index]
 
+    def take_out(self, row: JobRow) -> None:
+        """Have a job deleted that its flow outlives."""
+        self.remove(row)
+        self._rewritten.pop((row.uuid, row.index), None)
+        self._removed.append(row)
+        self._gone.add(row.id)
+        self._grown.add(row.flow_uuid)
+
     def _drop(self, row: JobRow) -> None:
         self._by_uuid[row.uuid].remove(row)
         for parent in row.parents:
@@ -363,6 +378,7 @@ class Ledger:
             update = None if row.is_new else row.update()
             if update is not None and row.id not in replaced:
                 plan.jobs.append({"_id": row.id, "rev": row.rev, "update": update})
+        plan.deleted_jobs = [row.id for row in self._removed]
         gains = self._gains()
         for uuid, flow in self.unit.flows.items():
             plan.flows += self._flow_items(uuid, flow, gains.get(uuid, Counter()))
@@ -387,14 +403,25 @@ class Ledger:
         if new:
             update["$push"] = {"ids": {"$each": [ids_entry(row) for row in new]}}
             update["$addToSet"] = {"jobs": {"$each": list(dict.fromkeys(row.uuid for row in new))}}
+        removed = [row for row in self._removed if row.flow_uuid == uuid]
+        if removed and min(row.number for row in removed) <= (flow.get("db_number") or 0):
+            sets["db_number"] = self._lowest_number(uuid)
         if sets:
             update["$set"] = sets
         if not update:
             return []
-        update |= {"$inc": {"derived.rev": 1}, "$unset": {schema.TXN: ""}}
+        gone = {row.uuid for row in removed if not self._by_uuid.get(row.uuid)}
+        traces = [f"parents.{row.uuid}" + ("" if row.uuid in gone else f".{row.index}") for row in removed]
+        update |= {"$inc": {"derived.rev": 1}, "$unset": dict.fromkeys([schema.TXN, *traces], "")}
         former = [ids_entry(row) for row in self._dropped if row.flow_uuid == uuid]
-        pulls = [{"uuid": uuid, "pull": former}] if former else []
+        pulls = [{"uuid": uuid, "pull": former, "jobs": sorted(gone)}] if former else []
         return [*pulls, {"uuid": uuid, "update": update}]
+
+    def _lowest_number(self, flow_uuid: str) -> int | None:
+        """The lowest number of the jobs of a flow that are left."""
+        query = {"flow_uuid": flow_uuid, "state": {"$ne": schema.INCOMING}}
+        found = self.unit.read(query, {"db_number": 1})
+        return min((job["db_number"] for job in found if job["_id"] not in self._gone), default=None)
 
     def _counters(self, uuid: str, flow: Document, gain: Counter[str]) -> Document:
         if not any(gain.values()) and uuid not in self._grown:

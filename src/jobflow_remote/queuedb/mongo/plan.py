@@ -28,7 +28,7 @@ class Plan:
     """``{"_id", "rev", "update"}`` or ``{"_id", "rev", "replacement"}``."""
     deleted_jobs: list[Any] = field(default_factory=list)
     flows: list[Document] = field(default_factory=list)
-    """``{"uuid", "pull"}`` first, ``{"uuid", "update"}``, or ``{"uuid", "delete": True}``."""
+    """``{"uuid", "pull", "jobs"}`` first, ``{"uuid", "update"}``, or ``{"uuid", "delete": True}``."""
     new_jobs: list[Document] = field(default_factory=list)
     new_flows: list[Document] = field(default_factory=list)
 
@@ -86,7 +86,8 @@ def flow_operations(plan: Plan, guard: Document) -> Iterator[Operation]:
         if item.get("delete"):
             yield DeleteOne(condition)
         elif "pull" in item:
-            yield UpdateOne(condition, {"$pull": {"ids": {"$in": item["pull"]}}})
+            pulls = {"ids": {"$in": item["pull"]}, "jobs": {"$in": item.get("jobs") or []}}
+            yield UpdateOne(condition, {"$pull": pulls})
         else:
             yield UpdateOne(condition, item["update"])
 

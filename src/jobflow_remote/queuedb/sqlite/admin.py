@@ -8,7 +8,7 @@ import os
 import shutil
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from datetime import datetime
 from pathlib import Path
@@ -16,8 +16,9 @@ from typing import Any
 
 from jobflow_remote.errors import QueueDatabaseAwayError
 from jobflow_remote.model.graph import Settlement, edge_is_settled, flow_state
-from jobflow_remote.model.records import tolerates_missing
-from jobflow_remote.queuedb.sqlite.codec import decode
+from jobflow_remote.model.records import check_settable, tolerates_missing
+from jobflow_remote.model.states import FlowState
+from jobflow_remote.queuedb.sqlite.codec import decode, encode
 from jobflow_remote.queuedb.sqlite.edges import find_settlements, release, settle
 from jobflow_remote.queuedb.sqlite.ledger import Ledger, contribution
 from jobflow_remote.queuedb.sqlite.rows import COLUMN_NAMES, job_columns, share_hash
@@ -49,6 +50,26 @@ def delete_flows(connection: sqlite3.Connection, uuids: Sequence[str], *, now: d
     release(ledger, settle(ledger, parents))
     ledger.finish()
     return deleted
+
+
+def change_flow(
+    connection: sqlite3.Connection,
+    uuid: str,
+    fields: Mapping[str, Any],
+    *,
+    expect: frozenset[FlowState] | None,
+) -> bool:
+    """Write fields of a flow; see the port."""
+    check_settable(fields)
+    found = connection.execute("SELECT state, name, head FROM flows WHERE uuid = ?", (uuid,)).fetchone()
+    if found is None or (expect is not None and FlowState(found[0]) not in expect):
+        return False
+    head = decode(found[2]) | {key: value for key, value in fields.items() if key != "name"}
+    connection.execute(
+        "UPDATE flows SET name = ?, head = ? WHERE uuid = ?",
+        (fields.get("name", found[1]), encode(head), uuid),
+    )
+    return True
 
 
 def copy_database(connection: sqlite3.Connection, target: Path, *, compress: bool = False) -> dict[str, int]:

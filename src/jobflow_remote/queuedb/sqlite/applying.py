@@ -14,7 +14,15 @@ from enum import Enum
 from typing import Any
 
 from jobflow_remote.model import lifecycle
-from jobflow_remote.model.changes import ApplyResult, ChangeSet, ExtraParents, Halt, HaltScope, JobChange
+from jobflow_remote.model.changes import (
+    ApplyResult,
+    ChangeSet,
+    ExtraParents,
+    Halt,
+    HaltScope,
+    JobChange,
+    JobRemoval,
+)
 from jobflow_remote.model.records import INPUT_FIELDS
 from jobflow_remote.model.states import JobState
 from jobflow_remote.queuedb.sqlite import edges
@@ -48,7 +56,12 @@ def apply_change_sets(
 
 def _find_refusal(ledger: Ledger, change_set: ChangeSet, token: str | None) -> str | None:
     for change in change_set.changes:
-        refusal = _refuse_change(ledger.find(change.uuid, change.index), change, token)
+        row = ledger.find(change.uuid, change.index)
+        refusal = _refuse(row, change) or _refuse_holder(row, change, token)
+        if refusal:
+            return refusal
+    for removal in change_set.removals:
+        refusal = _refuse(ledger.find(removal.uuid, removal.index), removal)
         if refusal:
             return refusal
     if change_set.new_jobs:
@@ -60,19 +73,26 @@ def _find_refusal(ledger: Ledger, change_set: ChangeSet, token: str | None) -> s
     return None
 
 
-def _refuse_change(row: JobRow | None, change: JobChange, token: str | None) -> str | None:
+def _refuse(row: JobRow | None, change: JobChange | JobRemoval) -> str | None:
     what = f"job {change.uuid} with index {change.index}"
     if row is None:
         return f"{what} does not exist (any more)"
     if row.state not in change.expect:
         return f"{what} is {row.state.value}, not {lifecycle.describe(change.expect)}"
-    claim = row.document.get("claim")
-    if change.holder is not None and claim not in (None, change.holder):
-        return f"{what} belongs to another runner session"
-    if change.holder is not None and claim is None and change.holder != token:
-        return f"{what} belongs to nobody, and the runner session that asks has ended"
     if change.attempt is not None and row.document.get("attempt") != change.attempt:
         return f"{what} is in another attempt by now"
+    return None
+
+
+def _refuse_holder(row: JobRow | None, change: JobChange, token: str | None) -> str | None:
+    claim = row.document.get("claim") if row else None
+    if change.holder is None or claim == change.holder:
+        return None
+    what = f"job {change.uuid} with index {change.index}"
+    if claim is not None:
+        return f"{what} belongs to another runner session"
+    if change.holder != token:
+        return f"{what} belongs to nobody, and the runner session that asks has ended"
     return None
 
 
@@ -103,6 +123,8 @@ class _Application:
         for change in change_set.changes:
             self._change(change)
         ledger.flush()
+        for removal in change_set.removals:
+            self._remove(removal)
         adopted = [child for extra in change_set.extra_parents for child in self._find_children(extra)]
         inserted = insert_jobs(ledger, change_set.new_jobs, prefix=self.prefix)
         if inserted.db_ids:
@@ -125,8 +147,11 @@ class _Application:
         assert row is not None
         before = (row.state, row.superseded)
         for path, value in change.fields.items():
-            if path in INPUT_FIELDS or path.startswith(tuple(f"{field}." for field in INPUT_FIELDS)):
-                raise ValueError(f"the inputs of a job cannot be changed ({path})")
+            if path in INPUT_FIELDS:
+                self.ledger.write_input(row, path.removeprefix("job."), value)
+                continue
+            if path.startswith(tuple(f"{field}." for field in INPUT_FIELDS)):
+                raise ValueError(f"the inputs of a job can only be written as a whole ({path})")
             set_path(row.document, path, _plain(value))
         state = change.to or row.state
         if change.to is not None or change.event:
@@ -138,6 +163,14 @@ class _Application:
             row.hold(change.holder, self.ledger.now)
         self.ledger.note(row)
         self._follow(row, before, change)
+
+    def _remove(self, removal: JobRemoval) -> None:
+        row = self.ledger.find(removal.uuid, removal.index)
+        assert row is not None
+        self._reshaped += [removal.uuid, *edges.find_parents(self.ledger, row.number)]
+        self._unsettled.append(removal.uuid)
+        self._waiting.discard(row.number)
+        self.ledger.remove(row)
 
     def _follow(self, row: JobRow, before: tuple[JobState, bool], change: JobChange) -> None:
         uuid = change.uuid

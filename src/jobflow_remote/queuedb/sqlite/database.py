@@ -17,7 +17,7 @@ from jobflow_remote.errors import ConfigError
 from jobflow_remote.model import clock as wall
 from jobflow_remote.model.records import Document, JobRecord, NewFlow, RunnerSession
 from jobflow_remote.model.selection import Filter
-from jobflow_remote.model.states import JobState
+from jobflow_remote.model.states import FlowState, JobState
 from jobflow_remote.queuedb.filesystem import find_filesystem, is_network
 from jobflow_remote.queuedb.port import PLAIN, WHOLE, BackupOptions, QueueDatabase, Share, Sort
 from jobflow_remote.queuedb.sqlite import hostpin, reading, sessions
@@ -295,6 +295,14 @@ class SQLiteQueueDatabase(QueueDatabase):
 
         with self._writing() as connection:
             return admin.delete_flows(connection, uuids, now=self._clock())
+
+    def change_flow(
+        self, uuid: str, fields: Mapping[str, Any], *, expect: frozenset[FlowState] | None = None
+    ) -> bool:
+        from jobflow_remote.queuedb.sqlite import admin
+
+        with self._writing() as connection:
+            return admin.change_flow(connection, uuid, fields, expect=expect)
 
     def get_auxiliary(self, key: str) -> Any:
         with self._reading() as connection:

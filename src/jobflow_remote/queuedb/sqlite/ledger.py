@@ -13,7 +13,7 @@ from jobflow_remote.model.graph import flow_state
 from jobflow_remote.model.records import HISTORY_LENGTH, Document, history_entry
 from jobflow_remote.model.states import JobState
 from jobflow_remote.queuedb.filters.sql import to_milliseconds
-from jobflow_remote.queuedb.sqlite.codec import decode, encode
+from jobflow_remote.queuedb.sqlite.codec import decode, decode_body, encode, encode_body
 from jobflow_remote.queuedb.sqlite.rows import COLUMN_NAMES, job_columns
 
 _SELECT = "SELECT db_number, tolerant, latest, leaf, head FROM jobs WHERE "
@@ -55,6 +55,11 @@ class JobRow:
     def superseded(self) -> bool:
         """Whether a rerun of its parent replaced the job."""
         return bool(self.document.get("superseded"))
+
+    @property
+    def stored_contribution(self) -> Counter[str]:
+        """What the job counts for in its flow as it is stored."""
+        return self._counted
 
     def _count(self) -> Counter[str]:
         return contribution(self.document["state"], superseded=self.superseded, leaf=self.leaf)
@@ -124,6 +129,7 @@ class Ledger:
         self._changed: dict[int, JobRow] = {}
         self._gains: dict[str, Counter[str]] = {}
         self._grown: set[str] = set()
+        self._shrunk: set[str] = set()
 
     def query(self, sql: str, *params: Any) -> list[Any]:
         """Rows of a query."""
@@ -174,8 +180,30 @@ class Ledger:
             self.gain(row.document["flow_uuid"], gain)
         self._changed.clear()
 
+    def write_input(self, row: JobRow, name: str, value: Any) -> None:
+        """Write ``function_args`` or ``function_kwargs`` of a job as a whole."""
+        found = self.query("SELECT body FROM job_bodies WHERE db_number = ?", row.number)
+        inputs = decode_body(found[0][0]) if found else {}
+        self.connection.execute(
+            "INSERT OR REPLACE INTO job_bodies VALUES (?, ?)",
+            (row.number, encode_body({**inputs, name: value})),
+        )
+
+    def remove(self, row: JobRow) -> None:
+        """Forget a job at once."""
+        self._changed.pop(row.number, None)
+        del self._rows[row.number]
+        self.connection.execute("DELETE FROM edges WHERE child = ?", (row.number,))
+        for table in ("job_bodies", "jobs"):
+            self.connection.execute(f"DELETE FROM {table} WHERE db_number = ?", (row.number,))
+        loss = Counter[str]()
+        loss.subtract(row.stored_contribution)
+        flow_uuid = row.document["flow_uuid"]
+        self._shrunk.add(flow_uuid)
+        self.gain(flow_uuid, loss, grown=True)
+
     def gain(self, flow_uuid: str, gain: Counter[str], *, grown: bool = False) -> None:
-        """Have the counters of a flow changed at the end. ``grown``: jobs were added."""
+        """Have the counters of a flow changed at the end. ``grown``: jobs were added or removed."""
         if grown:
             self._grown.add(flow_uuid)
         if grown or any(gain.values()):
@@ -187,8 +215,14 @@ class Ledger:
         for uuid, gain in self._gains.items():
             if any(gain.values()) or uuid in self._grown:
                 self._update_flow(uuid, gain)
+        for uuid in self._shrunk:
+            self.connection.execute(
+                "UPDATE flows SET db_number = (SELECT min(db_number) FROM jobs WHERE flow_uuid = ?) WHERE uuid = ?",
+                (uuid, uuid),
+            )
         self._gains.clear()
         self._grown.clear()
+        self._shrunk.clear()
 
     def _update_flow(self, uuid: str, gain: Counter[str]) -> None:
         rows = self.query(

@@ -60,22 +60,11 @@ def check_token(connection: sqlite3.Connection, token: str) -> None:
         )
 
 
-def describe_session(session: RunnerSession) -> str:
-    """Whose session it is, where and since when."""
-    owner = session.owner
-    words = [
-        f"{word} {owner[key]}" for key, word in (("pid", "pid"), ("daemon_dir", "folder")) if owner.get(key)
-    ]
-    details = f" ({', '.join(words)})" if words else ""
-    who = f"{owner.get('user', 'somebody')} on {owner.get('hostname', 'an unknown host')}"
-    return f"{who}{details}, since {session.started_on:%Y-%m-%d %H:%M:%S} UTC"
-
-
 def check_no_runner(connection: sqlite3.Connection, now: datetime, *, hint: str) -> None:
     """Refuse while a session is live."""
     present = read_session(connection)
     if present is not None and present.is_live(now):
-        raise RunnerActiveError(f"a runner works on this queue: {describe_session(present)}", hint=hint)
+        raise RunnerActiveError(f"a runner works on this queue: {present.describe()}", hint=hint)
 
 
 def open_session(

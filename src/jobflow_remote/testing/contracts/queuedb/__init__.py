@@ -28,6 +28,7 @@ from jobflow_remote.testing.contracts.queuedb.life import AdministrationContract
 from jobflow_remote.testing.contracts.queuedb.moving import MovingContract
 from jobflow_remote.testing.contracts.queuedb.pilots import PilotDocumentsContract
 from jobflow_remote.testing.contracts.queuedb.reading import FlowReadingContract, ReadingContract, populate
+from jobflow_remote.testing.contracts.queuedb.removing import RemovalContract, WritingContract
 from jobflow_remote.testing.contracts.queuedb.sessions import ClaimContract, DueContract, SessionContract
 
 __all__ = ["QueueDatabaseContract", "SetClock", "Stage"]
@@ -41,6 +42,8 @@ class QueueDatabaseContract(
     DueContract,
     RefusalContract,
     ConsequenceContract,
+    RemovalContract,
+    WritingContract,
     ReadingContract,
     FlowReadingContract,
     BatchContract,
