@@ -425,9 +425,5 @@ ABSENT = [
 ]  # fmt: skip
 """``module:name`` that we do not have."""
 
-PENDING = {
-    *(f"jobflow_remote:JobController.{name}" for name in (
-        *MANY_JOBS, "delete_job", "set_flow_store", "safe_delete_files", "unlock_runner",
-    )),
-}  # fmt: skip
+PENDING: set[str] = set()
 """Names that are still being written."""

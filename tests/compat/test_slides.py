@@ -308,7 +308,7 @@ def test_jobs_as_the_slides_treat_them(home: Path) -> None:
         states = [controller.get_job_info(db_id=db_id).state for db_id in ("634", "646")]  # type: ignore[union-attr]
         resources = controller.get_jobs({"db_id": "634"})[0]["resources"]
     assert states == [JobState.UPLOADED, JobState.READY]
-    assert resources == {"nodes": "2", "ntasks": "32"}
+    assert resources == {"nodes": 2, "ntasks": 32}
 
 
 def wait_for(controller: JobController, number: int) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from jobflow_remote.cli import indexes
+from jobflow_remote.cli import indexes, unlocking
 from jobflow_remote.cli import types as t
 from jobflow_remote.cli.invocation import current
 from jobflow_remote.cli.jfr_typer import JFRTyper
@@ -60,5 +60,8 @@ def reset(
 
 
 app.command("upgrade")(upgrade)
+app.command("unlock")(unlocking.unlock)
+app.command("unlock-flow")(unlocking.unlock_flow)
+app.command("unlock-runner")(unlocking.unlock_runner)
 app.command("migrate")(migrate)
 app.add_typer(indexes.app)

@@ -21,6 +21,8 @@ from jobflow_remote.cli.selecting import FlowQuery
 from jobflow_remote.control.ids import resolve_flow
 from jobflow_remote.errors import JobflowRemoteError
 
+_MAX_FLOWS = 10
+
 Wait = Annotated[
     int | None, typer.Option("--wait", "-w", hidden=True, help="No longer needed: nobody waits for locks.")
 ]
@@ -35,6 +37,9 @@ def register(app: JFRTyper) -> None:
     app.command("delete")(delete)
     app.command("resume")(resume)
     app.command("clean")(clean)
+    settings = JFRTyper(name="set", help="Set what holds for a whole flow.")
+    settings.command("store")(set_store)
+    app.add_typer(settings)
 
 
 def _table(flows: list[dict[str, Any]], verbosity: int) -> None:
@@ -49,8 +54,11 @@ def _table(flows: list[dict[str, Any]], verbosity: int) -> None:
 def delete(
     which: FlowQuery,
     max_flows: Annotated[
-        int, typer.Option("--max", "-m", help="Refuse where more flows than this are meant; 0: no limit.")
-    ] = 10,
+        int | None,
+        typer.Option(
+            "--max", "-m", help="Refuse where more flows than this are meant (by default 10); 0: no limit."
+        ),
+    ] = None,
     output: Annotated[
         bool, typer.Option("--output", "-o", help="Also delete the outputs of the jobs.", show_default=False)
     ] = False,
@@ -86,6 +94,12 @@ def delete(
     if not chosen:
         print_message("No flow matches", style="gold1", to_stderr=True)
         raise typer.Exit(0)
+    if which.is_empty and yes and max_flows is None:
+        raise JobflowRemoteError(
+            f"no filter: this would delete all {len(chosen)} flows of the project",
+            hint="say which ones, or how many at most: --max 0 means any number",
+        )
+    max_flows = _MAX_FLOWS if max_flows is None else max_flows
     if max_flows and len(chosen) > max_flows:
         raise JobflowRemoteError(
             f"this would delete {len(chosen)} flows, more than {max_flows}", hint="--max 0 lifts the limit"
@@ -110,6 +124,8 @@ def delete(
             print_message(f"Removed {len(done.folders)} run folder(s)")
     for problem in done.problems:
         print_error(f"not everything could be cleared: {problem}")
+    if not done.deleted:
+        raise typer.Exit(1)
 
 
 def _question(chosen: list[dict[str, Any]], what: Any) -> str:
@@ -118,6 +134,25 @@ def _question(chosen: list[dict[str, Any]], what: Any) -> str:
     extras = [name for name, wanted in (("outputs", what.outputs), ("run folders", what.files)) if wanted]
     also = f", their {' and '.join(extras)}" if extras else ""
     return f"This will delete {len(chosen)} flow(s){also}: {names}{more}. Proceed?"
+
+
+def set_store(
+    flow_id: t.FlowId,
+    store: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[STORE]",
+            help="One of the optional_jobstores of the project; by default its own jobstore.",
+        ),
+    ] = None,
+    job: t.IsJobId = False,
+) -> None:
+    """Set the store that keeps the outputs of a flow, before its first job begins."""
+    from jobflow_remote.control import flows as control
+
+    services = current().services()
+    control.set_store(services, resolve_flow(services.queue, flow_id, is_job=job), store or None)
+    print_message(f"Outputs of the flow go to {store or 'the jobstore of the project'}")
 
 
 def resume(flow_id: t.FlowId, job: t.IsJobId = False) -> None:

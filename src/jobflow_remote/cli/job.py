@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobflow_remote.cli import jobactions, jobfiles, refreshing, reporting
+from jobflow_remote.cli import jobactions, jobdeleting, jobfiles, refreshing, reporting
 from jobflow_remote.cli import types as t
 from jobflow_remote.cli.columns import choose_job_columns, job_fields, make_table, to_json
 from jobflow_remote.cli.invocation import current
@@ -187,3 +187,4 @@ def dump(
 jobfiles.register(app)
 jobactions.register(app)
 reporting.register_job_report(app)
+jobdeleting.register(app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,7 +12,7 @@ from jobflow_remote.cli import types as t
 from jobflow_remote.cli.invocation import current
 from jobflow_remote.cli.jfr_typer import JFRTyper
 from jobflow_remote.cli.output import confirm, out_console, print_error, print_json, print_message, print_note
-from jobflow_remote.cli.parsing import parse_dict
+from jobflow_remote.cli.parsing import parse_assignment, parse_settings
 from jobflow_remote.cli.selecting import JobQuery
 from jobflow_remote.errors import ConfigError, JobflowRemoteError
 from jobflow_remote.model.states import JobState
@@ -32,36 +33,57 @@ RaiseOnError = Annotated[
     bool,
     typer.Option("--raise-on-error", "-re", help="Stop at the first job that refuses.", show_default=False),
 ]
+_CHANGED = "Changed in the same step"
+SetInput = Annotated[
+    list[Any] | None,
+    typer.Option(
+        "--set-input", "-si", parser=parse_assignment, metavar="NAME=VALUE", rich_help_panel=_CHANGED,
+        help="With another argument: its name, or its number if it is positional (0 is the first), and a value in "
+        "JSON or a text; repeatable.",
+    ),
+]  # fmt: skip
 Why = Annotated[str | None, typer.Option("--why", help="A reason, for the history of the job.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would change.", show_default=False)]
 
 
-class _FirstRefusal(Exception):
-    """--raise-on-error: the rest is left alone."""
-
-
-def _keys(
-    which: JobQuery, job_id: str | None, index: int | None, yes: bool, verb: str, quiet: bool
-) -> list[act.Key]:
+def find_chosen(
+    which: JobQuery, job_id: str | None, index: int | None, *, quiet: bool = False
+) -> list[dict[str, Any]]:
+    """The jobs that are meant: ``uuid``, ``index``, ``db_id`` and name of each."""
     from jobflow_remote.control import ids
 
     queue = current().queue(for_machines=quiet)
+    fields = ("uuid", "index", "db_id", "job.name")
     if job_id is not None:
         if not which.is_empty:
             raise JobflowRemoteError(
                 "an ID and options that select jobs cannot be used together", hint="keep one of them"
             )
-        return [ids.resolve_job(queue, job_id, index)]
-    selection = which.select(queue)
-    found = queue.find_jobs(
-        selection.to_filter(), fields=("uuid", "index", "db_id", "job.name"), sort=(("db_number", 1),)
-    )
-    if found and which.is_empty and not yes:
-        names = ", ".join(f"{job['db_id']} {job['job']['name']}" for job in found[:_SHOWN])
-        more = ", …" if len(found) > _SHOWN else ""
-        if not confirm(f"No filter: this will {verb} all {len(found)} jobs ({names}{more}). Proceed?"):
+        uuid, number = ids.resolve_job(queue, job_id, index)
+        return queue.find_jobs({"uuid": uuid, "index": number}, fields=fields)
+    return queue.find_jobs(which.select(queue).to_filter(), fields=fields, sort=(("db_number", 1),))
+
+
+def name_some(found: list[dict[str, Any]]) -> str:
+    """Ids and names of jobs, for a question."""
+    names = ", ".join(f"{job['db_id']} {job['job']['name']}" for job in found[:_SHOWN])
+    return f"{names}, …" if len(found) > _SHOWN else names
+
+
+def key_of(job: dict[str, Any]) -> act.Key:
+    """What identifies a job of :func:`find_chosen`."""
+    return (job["uuid"], job["index"])
+
+
+def _keys(
+    which: JobQuery, job_id: str | None, index: int | None, yes: bool, verb: str, quiet: bool
+) -> list[act.Key]:
+    found = find_chosen(which, job_id, index, quiet=quiet)
+    if found and job_id is None and which.is_empty and not yes:
+        question = f"No filter: this will {verb} all {len(found)} jobs ({name_some(found)}). Proceed?"
+        if not confirm(question):
             raise typer.Exit(0)
-    return [(job["uuid"], job["index"]) for job in found]
+    return [key_of(job) for job in found]
 
 
 def _perform(
@@ -80,11 +102,19 @@ def _perform(
     """Select, act with progress, tell what was done and what was not, and why."""
     from dataclasses import asdict
 
+    from jobflow_remote.control import act
+
     keys = _keys(which, job_id, index, yes, verb, as_json)
     outcomes: list[act.JobOutcome] = []
     if keys:
         services = current().services(for_machines=as_json)
-        outcomes = _act(services, keys, decide, dry_run=dry_run, raise_on_error=raise_on_error)
+
+        def run(wanted: Iterable[act.Key], on_progress: Callable[[act.JobOutcome], None]) -> None:
+            outcomes.extend(
+                act.act_on_jobs(services, wanted, decide, dry_run=dry_run, on_progress=on_progress)
+            )
+
+        with_progress(keys, run, raise_on_error=raise_on_error)
     if as_json:
         print_json([asdict(outcome) for outcome in outcomes])
     else:
@@ -93,47 +123,63 @@ def _perform(
         raise typer.Exit(0 if any(outcome.done for outcome in outcomes) else 1)
 
 
-def _act(
-    services: Any, keys: list[act.Key], decide: act.Decide, *, dry_run: bool, raise_on_error: bool
-) -> list[act.JobOutcome]:
+def with_progress(
+    keys: list[act.Key],
+    run: Callable[[Iterable[act.Key], Callable[[act.JobOutcome], None]], None],
+    *,
+    raise_on_error: bool,
+) -> None:
+    """Have ``run`` act on jobs under a progress bar; with ``raise_on_error`` none after one that refused."""
     from rich.progress import Progress
 
     from jobflow_remote.cli.output import err_console
-    from jobflow_remote.control import act
 
-    seen: list[act.JobOutcome] = []
+    refused: list[act.JobOutcome] = []
     with Progress(console=err_console(), transient=True, disable=len(keys) < _SHOWN) as progress:
         task = progress.add_task("jobs", total=len(keys))
 
         def on_progress(outcome: act.JobOutcome) -> None:
             progress.advance(task)
-            seen.append(outcome)
-            if raise_on_error and not outcome.done:
-                raise _FirstRefusal
+            if not outcome.done:
+                refused.append(outcome)
 
-        try:
-            return act.act_on_jobs(services, keys, decide, dry_run=dry_run, on_progress=on_progress)
-        except _FirstRefusal:
-            return seen
+        run((key for key in keys if not (raise_on_error and refused)), on_progress)
 
 
-def _tell(outcomes: list[act.JobOutcome], *, verbosity: int, dry_run: bool, single: bool) -> None:
-    changed = list(dict.fromkeys(db_id for outcome in outcomes for db_id in outcome.changed))
+def tell_refused(outcomes: list[act.JobOutcome], *, everything: bool) -> None:
+    """Say which jobs were not changed and why, and what else is to be known."""
     refused = [outcome for outcome in outcomes if not outcome.done]
-    for outcome in refused if verbosity or single else refused[:_SHOWN]:
-        print_error(outcome.refusal or "", outcome.hint if single or len(refused) == 1 else None)
-    if len(refused) > _SHOWN and not verbosity and not single:
+    for outcome in refused if everything else refused[:_SHOWN]:
+        print_error(outcome.refusal or "", outcome.hint if everything or len(refused) == 1 else None)
+    if len(refused) > _SHOWN and not everything:
         print_error(f"… and {len(refused) - _SHOWN} more that were not changed (-v shows all)")
     for outcome in outcomes:
         for warning in outcome.warnings:
             print_note(f"job {outcome.db_id}: {warning}")
+
+
+def _tell(outcomes: list[act.JobOutcome], *, verbosity: int, dry_run: bool, single: bool) -> None:
+    changed = list(dict.fromkeys(db_id for outcome in outcomes for db_id in outcome.changed))
+    tell_refused(outcomes, everything=bool(verbosity) or single)
     if not outcomes:
         print_message("No job matches", style="gold1", to_stderr=True)
     elif changed or not single:
         done = "jobs would be modified" if dry_run else "jobs modified"
         print_message(f"Operation completed: {len(changed)} {done}", style="green" if changed else "gold1")
-        if (verbosity or dry_run) and changed:
-            out_console().print(", ".join(changed), soft_wrap=True, highlight=False)
+        if verbosity or dry_run:
+            _tell_each(outcomes)
+
+
+def _tell_each(outcomes: list[act.JobOutcome]) -> None:
+    for outcome in outcomes:
+        if outcome.done and outcome.before is not None:
+            effects = [_effect(effect) for effect in outcome.effects]
+            out_console().print("\n".join(effects), soft_wrap=True, highlight=False, markup=False)
+
+
+def _effect(effect: act.Effect) -> str:
+    becomes = f" → {effect.after.value}" if effect.after not in (None, effect.before) else ""
+    return f"{effect.db_id} {effect.name}: {effect.event} ({effect.before.value}{becomes})"
 
 
 def register(app: JFRTyper) -> None:
@@ -166,15 +212,38 @@ def rerun(
             show_default=False,
         ),
     ] = False,
+    descendants: Annotated[
+        bool | None,
+        typer.Option(
+            "--descendants/--no-descendants",
+            help="Whether all that depends on the job runs again, or the jobs that refer to it only. "
+            "By default all with --force.",
+            show_default=False,
+        ),
+    ] = None,
     no_delete: Annotated[
         bool, typer.Option("--no-delete", "-nd", help="Keep the files of the former run.", show_default=False)
     ] = False,
-    to_worker: Annotated[str | None, typer.Option("--to-worker", help="Run on this worker.")] = None,
+    set_input: SetInput = None,
+    to_worker: Annotated[
+        str | None, typer.Option("--to-worker", help="Run on this worker.", rich_help_panel=_CHANGED)
+    ] = None,
+    to_exec_config: Annotated[
+        str | None,
+        typer.Option("--exec-config", help="With this exec_config of the project.", rich_help_panel=_CHANGED),
+    ] = None,
     resources: Annotated[
         Any,
         typer.Option(
-            "--resources", parser=parse_dict, metavar="JSON|KEY=VALUE,…", help="Run with these resources."
+            "--resources",
+            parser=parse_settings,
+            metavar="JSON|KEY=VALUE,…",
+            rich_help_panel=_CHANGED,
+            help="With these resources; those not named stay.",
         ),
+    ] = None,
+    priority: Annotated[
+        int | None, typer.Option("--priority", help="With this priority.", rich_help_panel=_CHANGED)
     ] = None,
     why: Why = None,
     dry_run: DryRun = False,
@@ -187,16 +256,22 @@ def rerun(
 ) -> None:
     """Run jobs again from the beginning; what depends on them waits for them again.
 
-    Possible where nothing has built upon the job. With --force all that depends on it runs again, whatever it did, and
-    jobs that the former run brought about are superseded. --dry-run lists what would change.
+    Possible where nothing has built upon the job. With --force what depends on it runs again, whatever it did. Jobs
+    that the former run brought about (replacements, detours, additions) count no more: they are stopped and superseded
+    by those of the new run. Inputs, worker, resources and priority may be changed in the same command. --dry-run lists
+    what would change.
     """
     from jobflow_remote.control import act
 
-    properties = {
-        key: value for key, value in (("worker", to_worker), ("resources", resources)) if value is not None
-    }
     _check_worker(to_worker)
-    decide = act.run_again(force=force, keep_files=no_delete, properties=properties, why=why)
+    _check_exec_config(to_exec_config)
+    settings = act.RunSettings(
+        worker=to_worker, exec_config=to_exec_config, resources=resources, priority=priority
+    )
+    decide = act.run_again(
+        force=force, descendants=descendants, keep_files=no_delete, settings=settings,
+        inputs=dict(set_input or ()), why=why,
+    )  # fmt: skip
     _perform(
         decide, "rerun", which=which, job_id=one, index=index, verbosity=verbosity, yes=yes, as_json=as_json,
         raise_on_error=raise_on_error, dry_run=dry_run,
@@ -319,6 +394,14 @@ def _check_worker(name: str | None) -> None:
         current().services().worker(name)
 
 
+def _check_exec_config(name: str | None) -> None:
+    known = current().services().project.exec_config if name is not None else {}
+    if name is not None and name not in known:
+        raise ConfigError(
+            f"the project has no exec_config {name!r}", hint=f"it has {', '.join(known) or 'none'}"
+        )
+
+
 def set_worker(
     which: JobQuery,
     new_worker: Annotated[
@@ -337,7 +420,8 @@ def set_worker(
     from jobflow_remote.control import act
 
     _check_worker(new_worker)
-    _set(act.set_properties(worker=new_worker), "set the worker of", which, raise_on_error, yes, verbosity)
+    decide = act.set_properties(act.RunSettings(worker=new_worker))
+    _set(decide, "set the worker of", which, raise_on_error, yes, verbosity)
 
 
 def set_exec_config(
@@ -355,25 +439,15 @@ def set_exec_config(
     """Set the execution configuration of jobs that the runner has not in hand."""
     from jobflow_remote.control import act
 
-    known = current().services().project.exec_config
-    if exec_config not in known:
-        raise ConfigError(
-            f"the project has no exec_config {exec_config!r}", hint=f"it has {', '.join(known) or 'none'}"
-        )
-    _set(
-        act.set_properties(exec_config=exec_config),
-        "set the exec_config of",
-        which,
-        raise_on_error,
-        yes,
-        verbosity,
-    )
+    _check_exec_config(exec_config)
+    decide = act.set_properties(act.RunSettings(exec_config=exec_config))
+    _set(decide, "set the exec_config of", which, raise_on_error, yes, verbosity)
 
 
 def set_resources(
     which: JobQuery,
     resources: Annotated[
-        Any, typer.Argument(parser=parse_dict, metavar="JSON|KEY=VALUE,…", help="The resources.")
+        Any, typer.Argument(parser=parse_settings, metavar="JSON|KEY=VALUE,…", help="The resources.")
     ],
     replace: Annotated[
         bool, typer.Option("--replace", "-r", help="Forget the present resources.", show_default=False)
@@ -390,7 +464,7 @@ def set_resources(
     from jobflow_remote.control import act
 
     values = _as_qresources(resources) if qresources else resources
-    decide = act.set_properties(resources=values, merge=not replace)
+    decide = act.set_properties(act.RunSettings(resources=values, merge=not replace))
     _set(decide, "set the resources of", which, raise_on_error, yes, verbosity)
 
 
@@ -414,7 +488,8 @@ def set_priority(
     """Set the priority of jobs."""
     from jobflow_remote.control import act
 
-    _set(act.set_properties(priority=priority), "set the priority of", which, raise_on_error, yes, verbosity)
+    decide = act.set_properties(act.RunSettings(priority=priority))
+    _set(decide, "set the priority of", which, raise_on_error, yes, verbosity)
 
 
 def _set(

@@ -81,6 +81,30 @@ def _with_moments(value: Any) -> Any:
     return {key: _with_moments(each) for key, each in value.items()}
 
 
+def parse_settings(text: str | dict[str, Any]) -> dict[str, Any]:
+    """A JSON object, or ``key=value,key=value`` with values in JSON where they are, and texts else."""
+    found = parse_dict(text)
+    is_json = isinstance(text, dict) or text.lstrip().startswith("{")
+    return found if is_json else {key: _json_or_text(value) for key, value in found.items()}
+
+
+def parse_assignment(text: str | tuple[str, Any]) -> tuple[str, Any]:
+    """``name=value``: the value in JSON if it is, else a text."""
+    if isinstance(text, tuple):
+        return text
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise ValueError(f"{text!r} is not NAME=VALUE")
+    return name.strip(), _json_or_text(value)
+
+
+def _json_or_text(value: Any) -> Any:
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except json.JSONDecodeError:
+        return value
+
+
 def parse_job_index(text: str | tuple[str, int]) -> tuple[str, int]:
     """``UUID:INDEX``."""
     if isinstance(text, tuple):

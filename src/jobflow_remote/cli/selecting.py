@@ -125,6 +125,11 @@ class FlowQuery(OptionBundle):
     hours: t.Hours = None
     query: t.Query = None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no option was given: every flow is meant."""
+        return all(value is None for value in vars(self).values())
+
     def select(
         self, queue: QueueDatabase, *, metadata: dict[str, Any] | None = None, locked: bool = False
     ) -> FlowSelection:

@@ -9,7 +9,7 @@ runner woken.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,8 +17,9 @@ from jobflow_remote.control.who import whoami
 from jobflow_remote.errors import JobflowRemoteError, NotAllowedError, NotFoundError
 from jobflow_remote.hosts.port import CommandResult
 from jobflow_remote.model import lifecycle
-from jobflow_remote.model.changes import ChangeSet, JobChange
+from jobflow_remote.model.changes import ChangeSet
 from jobflow_remote.model.decide import hold, rerun
+from jobflow_remote.model.decide.inputs import change_inputs, changed_parents
 from jobflow_remote.model.records import JobRecord
 from jobflow_remote.model.states import JobState
 from jobflow_remote.queuedb.port import QueueDatabase
@@ -41,6 +42,19 @@ SETTABLE = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
+class Effect:
+    """What an action does to one job."""
+
+    db_id: str
+    name: str
+    event: str
+    """In words: rerun, superseded, wait again, deleted, …"""
+    before: JobState
+    after: JobState | None
+    """None: as it was."""
+
+
+@dataclass(frozen=True, slots=True)
 class JobOutcome:
     """What an action did to one job, or why it did nothing."""
 
@@ -49,8 +63,10 @@ class JobOutcome:
     index: int
     name: str
     before: JobState | None
+    effects: tuple[Effect, ...] = ()
+    """What was done: to this one first, then to those that go with it."""
     changed: tuple[str, ...] = ()
-    """``db_id`` of the jobs that changed: this one first, then those that go with it."""
+    """``db_id`` of the jobs that changed, in the same order."""
     refusal: str | None = None
     hint: str | None = None
     warnings: tuple[str, ...] = ()
@@ -103,11 +119,71 @@ def set_state(state: JobState, why: str | None = None) -> Decide:
     return lambda record, queue: hold.decide_set_state(record, state, who=whoami(), why=why)
 
 
+def unlock(why: str | None = None) -> Decide:
+    """Take jobs from the runner session that holds them; whichever session is live takes them up again."""
+    return lambda record, queue: hold.decide_unlock(record, who=whoami(), why=why)
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """How a job runs, as far as it is to be changed; None: as it is."""
+
+    worker: str | None = None
+    exec_config: str | Mapping[str, Any] | None = None
+    resources: Mapping[str, Any] | None = None
+    priority: int | None = None
+    merge: bool = True
+    """Keep the keys of resources and exec_config that are not given."""
+
+    def fields(self, record: JobRecord) -> dict[str, Any]:
+        """What is written into the document of a job.
+
+        Raises
+        ------
+        NotAllowedError
+            If plain resources were to be mixed into the QResources of a job.
+        """
+        found: dict[str, Any] = {}
+        if self.worker is not None:
+            found["worker"] = self.worker
+        if self.priority is not None:
+            found["priority"] = self.priority
+        for name in ("exec_config", "resources"):
+            given = getattr(self, name)
+            if given is not None:
+                found[name] = self._merged(record, name, given)
+        return found
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is to be changed."""
+        return self == RunSettings(merge=self.merge)
+
+    def _merged(self, record: JobRecord, name: str, new: Any) -> Any:
+        old = getattr(record, name)
+        if isinstance(new, str):
+            return new
+        if not self.merge or not isinstance(old, Mapping) or "@class" in new:
+            return dict(new)
+        unknown = [key for key in new if "@class" in old and key not in old]
+        if unknown:
+            raise NotAllowedError(
+                f"the {name} of {hold.named(record)} are a {old['@class']}, which has no {', '.join(unknown)}",
+                hint="--replace forgets the present ones, --qresources gives a QResources",
+            )
+        return {**old, **new}
+
+
+AS_IS = RunSettings()
+
+
 def run_again(
     *,
     force: bool = False,
+    descendants: bool | None = None,
     keep_files: bool = False,
-    properties: Mapping[str, Any] | None = None,
+    settings: RunSettings = AS_IS,
+    inputs: Mapping[str, Any] | None = None,
     why: str | None = None,
 ) -> Decide:
     """Run jobs again from the beginning; what depends on them waits for them.
@@ -115,66 +191,82 @@ def run_again(
     Parameters
     ----------
     force
-        Also jobs upon which others have built: all descendants run again as well.
+        Also jobs upon which others have built: they run again as well.
+    descendants
+        Whether all descendants run again, or the children only; by default as ``force`` says.
     keep_files
         Leave the files of the former run in its folder.
-    properties
-        Changed in the same step: ``worker``, ``exec_config``, ``resources``, ``priority``.
+    settings
+        Changed in the same step.
+    inputs
+        New arguments: name of a keyword argument, or number of a positional one → value (of JSON, or serialised).
     """
 
     def decide(record: JobRecord, queue: QueueDatabase) -> ChangeSet:
         found = queue.find_jobs({"flow_uuid": record.flow_uuid})
         jobs = [JobRecord.from_document(document) for document in found]
-        changes = rerun.decide_rerun(record, jobs, who=whoami(), force=force, keep_files=keep_files, why=why)
-        if not properties:
-            return changes
-        first, *others = changes.changes
-        first = replace(first, fields={**first.fields, **properties})
-        return replace(changes, changes=(first, *others))
+        fields = settings.fields(record)
+        if inputs:
+            fields |= _new_inputs(record, queue, jobs, inputs)
+        return rerun.decide_rerun(
+            record, jobs, who=whoami(), force=force, descendants=descendants, keep_files=keep_files,
+            fields=fields, why=why,
+        )  # fmt: skip
 
     return decide
 
 
-def set_properties(
-    *,
-    worker: str | None = None,
-    exec_config: str | Mapping[str, Any] | None = None,
-    resources: Mapping[str, Any] | None = None,
-    priority: int | None = None,
-    merge: bool = True,
-) -> Decide:
-    """Set how jobs run; ``merge`` keeps the keys of resources and exec_config that are not given."""
+def _new_inputs(
+    record: JobRecord, queue: QueueDatabase, jobs: Sequence[JobRecord], inputs: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The fields of a job with other arguments, and with the parents that follow from them."""
+    from jobflow_remote.outputs.references import referred_uuids
+
+    document = queue.get_job(*record.key, with_inputs=True) or {}
+    job = document.get("job") or {}
+    args, kwargs = job.get("function_args") or [], job.get("function_kwargs") or {}
+    new_args, new_kwargs = change_inputs(args, kwargs, inputs)
+    before, after = referred_uuids([args, kwargs]), referred_uuids([new_args, new_kwargs])
+    fields: dict[str, Any] = {}
+    if new_args != args:
+        fields["job.function_args"] = new_args
+    if new_kwargs != kwargs:
+        fields["job.function_kwargs"] = new_kwargs
+    if after != before:
+        rerun.check_new_parents(record, jobs, after - before)
+        fields["parents"] = changed_parents(record.parents, before=before, after=after)
+    return fields
+
+
+def set_properties(settings: RunSettings) -> Decide:
+    """Set how jobs run."""
 
     def decide(record: JobRecord, queue: QueueDatabase) -> ChangeSet:
-        restricted = worker is not None or exec_config is not None or resources is not None
-        expect = SETTABLE if restricted else frozenset(JobState)
-        if record.state not in expect:
+        restricted = any(
+            given is not None for given in (settings.worker, settings.exec_config, settings.resources)
+        )
+        if restricted and record.state not in SETTABLE:
             raise NotAllowedError(
                 f"cannot change how {hold.named(record)} runs while it is {record.state.value}",
                 hint=f"possible in {lifecycle.describe(SETTABLE)}; `jf job stop` or `jf job rerun` it first",
             )
-        fields: dict[str, Any] = {}
-        if worker is not None:
-            fields["worker"] = worker
-        if priority is not None:
-            fields["priority"] = priority
-        if exec_config is not None:
-            fields["exec_config"] = _merged(record.exec_config, exec_config, merge=merge)
-        if resources is not None:
-            fields["resources"] = _merged(record.resources, resources, merge=merge)
-        change = JobChange(
-            uuid=record.uuid, index=record.index, expect=frozenset({record.state}), fields=fields,
-            attempt=record.attempt, event="set_properties", who=whoami(), why=", ".join(sorted(fields)),
-        )  # fmt: skip
-        return ChangeSet(record.flow_uuid, (change,))
+        return set_fields(settings.fields(record), event="set_properties")(record, queue)
 
     return decide
 
 
-def _merged(old: Any, new: Any, *, merge: bool) -> Any:
-    if isinstance(new, str) or not merge or not isinstance(old, Mapping) or "@class" in new:
-        return new if isinstance(new, str) else dict(new)
-    return {**old, **new}
+def set_fields(
+    fields: Mapping[str, Any], *, states: Iterable[JobState] | None = None, event: str = "set_fields"
+) -> Decide:
+    """Write fields of job documents (dotted paths) that nothing follows from.
+
+    ``states``: only in these.
+    """
+
+    def decide(record: JobRecord, queue: QueueDatabase) -> ChangeSet:
+        return hold.decide_set_fields(record, fields, who=whoami(), states=states, event=event)
+
+    return decide
 
 
 # -- acting ----------------------------------------------------------------------------------------------------
@@ -239,7 +331,8 @@ def _act(services: Services, key: Key, decide: Decide, effects: _Effects, *, dry
         before = _records(queue, changes, record)
         if dry_run or queue.apply([changes])[0].applied:
             _note(effects, changes, before)
-            return replace(outcome, changed=tuple(before[c.uuid, c.index].db_id for c in changes.changes))
+            found = tuple(_effects(changes, before))
+            return replace(outcome, effects=found, changed=tuple(effect.db_id for effect in found))
     return replace(
         outcome, refusal=f"{hold.named(record)} changes faster than it can be acted upon", hint="try again"
     )
@@ -272,6 +365,16 @@ def _withdraw(services: Services, record: JobRecord, changes: ChangeSet) -> None
         )
 
 
+def _effects(changes: ChangeSet, before: Mapping[Key, JobRecord]) -> Iterator[Effect]:
+    for removal in changes.removals:
+        record = before[removal.uuid, removal.index]
+        yield Effect(record.db_id, record.name, "deleted", record.state, None)
+    for change in changes.changes:
+        record = before[change.uuid, change.index]
+        words = "superseded" if change.fields.get("superseded") else change.event.replace("_", " ")
+        yield Effect(record.db_id, record.name, words or "other parents", record.state, change.to)
+
+
 def _records(queue: QueueDatabase, changes: ChangeSet, record: JobRecord) -> dict[Key, JobRecord]:
     others = [(c.uuid, c.index) for c in changes.changes if (c.uuid, c.index) != record.key]
     found = {record.key: record}
@@ -290,6 +393,10 @@ def _note(effects: _Effects, changes: ChangeSet, before: Mapping[Key, JobRecord]
             effects.cancel.setdefault(record.worker, []).append(record)
         if change.fields.get("superseded"):
             effects.outputs.setdefault(record.flow_uuid, []).append(record.key)
+    for removal in changes.removals:
+        record = before[removal.uuid, removal.index]
+        if hold.has_process(record):
+            effects.cancel.setdefault(record.worker, []).append(record)
 
 
 def _carry_out(services: Services, effects: _Effects) -> dict[Key, list[str]]:

@@ -7,15 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from jobflow_remote.control import act
-from jobflow_remote.errors import JobflowRemoteError, NotAllowedError
+from jobflow_remote.control.submit import store_names
+from jobflow_remote.errors import ConfigError, JobflowRemoteError, NotAllowedError, NotFoundError
+from jobflow_remote.execution.jobfields import stores_used
 from jobflow_remote.model import lifecycle
 from jobflow_remote.model.records import Document
-from jobflow_remote.model.states import JobState
+from jobflow_remote.model.states import FlowState, JobState
 from jobflow_remote.schedulers.port import HostJob
 from jobflow_remote.services.opened import Services
 
 ENDED = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.REMOTE_ERROR})
 """States in which the folder of a job may be removed."""
+NOT_BEGUN = frozenset({FlowState.READY, FlowState.WAITING})
+"""States of a flow none of whose jobs has begun."""
 _FIELDS = (
     "uuid",
     "index",
@@ -76,7 +80,7 @@ def delete_flows(
         store = services.store_name(uuid)
         if services.queue.delete_flows([uuid]):
             done.deleted.append(uuid)
-            asyncio.run(_clear_workers(services, jobs, what, done))
+            asyncio.run(clear_workers(services, jobs, what, done))
             if what.outputs:
                 services.outputs(store).remove_outputs([(job["uuid"], job["index"]) for job in jobs])
         on_progress(uuid)
@@ -84,7 +88,9 @@ def delete_flows(
     return done
 
 
-async def _clear_workers(services: Services, jobs: Sequence[Document], what: Deletion, done: Deleted) -> None:
+async def clear_workers(services: Services, jobs: Sequence[Document], what: Deletion, done: Deleted) -> None:
+    """End the processes of jobs and remove their run folders; what cannot be reached goes into ``done.problems``."""
+
     async def on_worker(worker: str, there: Sequence[Document]) -> None:
         try:
             host = services.host(worker)
@@ -122,6 +128,13 @@ def _host_job(job: Document) -> HostJob:
     return HostJob(job.get("run_dir") or "", job.get("attempt") or "0", job["remote"].get("process_id"))
 
 
+def remove_folders(services: Services, jobs: Sequence[Document]) -> list[str]:
+    """Remove run folders (``worker`` and ``run_dir`` of each job); returns those that were there and went."""
+    done = Deleted()
+    asyncio.run(clear_workers(services, jobs, Deletion(files=True, cancel=False), done))
+    return done.folders
+
+
 def resume_flow(services: Services, uuid: str, *, why: str | None = None) -> int:
     """Let all paused and stopped jobs of a flow go on; returns how many.
 
@@ -145,6 +158,39 @@ def resume_flow(services: Services, uuid: str, *, why: str | None = None) -> int
     return sum(outcome.done for outcome in outcomes)
 
 
+def set_store(services: Services, uuid: str, name: str | None) -> None:
+    """Have the outputs of a flow kept in one of the project's ``optional_jobstores`` (None: in its own store).
+
+    Raises
+    ------
+    NotFoundError
+        If the project has no such store, or there is no such flow.
+    NotAllowedError
+        If a job of the flow has begun: its output would be looked for elsewhere.
+    ConfigError
+        If a job wants an additional store that it does not have.
+    """
+    stores = store_names(services, name)
+    missing: set[str] = set()
+    for job in services.queue.find_jobs({"flow_uuid": uuid}, with_inputs=True):
+        missing |= stores_used(job["job"]) - stores
+    if missing:
+        raise ConfigError(
+            f"jobs of the flow want additional stores that {name or 'the output store'} does not have: "
+            f"{', '.join(sorted(missing))}",
+            hint=f"it has {', '.join(sorted(stores)) or 'none'}",
+        )
+    if services.queue.change_flow(uuid, {"jobstore": name}, expect=NOT_BEGUN):
+        return
+    found = services.queue.find_flows({"uuid": uuid}, fields=["state"])
+    if not found:
+        raise NotFoundError(f"there is no flow {uuid}")
+    raise NotAllowedError(
+        f"flow {uuid} is {found[0]['state']}: its store can be set before its first job begins",
+        hint="that is while the flow is READY or WAITING",
+    )
+
+
 def clean_flows(services: Services, uuids: Sequence[str], *, all_states: bool = False) -> Cleaned:
     """Remove the run folders of jobs that have ended (``all_states``: of all jobs); the queue stays as it is."""
     done = Cleaned()
@@ -155,7 +201,7 @@ def clean_flows(services: Services, uuids: Sequence[str], *, all_states: bool = 
                 continue
             (found if all_states or JobState(job["state"]) in ENDED else done.skipped).append(job)
     deleted = Deleted()
-    asyncio.run(_clear_workers(services, found, Deletion(files=True, cancel=False), deleted))
+    asyncio.run(clear_workers(services, found, Deletion(files=True, cancel=False), deleted))
     done.folders, done.problems = deleted.folders, deleted.problems
     gone = set(deleted.folders)
     done.skipped += [job for job in found if job["run_dir"] not in gone]

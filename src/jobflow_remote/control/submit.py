@@ -109,12 +109,12 @@ def submit_with(
         resources=as_plain(resources),
         priority=priority,
     )
-    store_names = _store_names(services, jobstore)
+    stores = store_names(services, jobstore)
     whole = get_flow(flow, allow_external_references=True)  # its own check serialises all jobs once more
     jobs = list(_serialise(whole))
     if not allow_external_references:
         _check_references(jobs)
-    _check(services, jobs, defaults, store_names)
+    _check(services, jobs, defaults, stores)
     new = decide_submission(
         jobs,
         flow_uuid=whole.uuid,
@@ -172,7 +172,14 @@ def _worker(services: Services, name: str | None) -> str:
     return name
 
 
-def _store_names(services: Services, jobstore: str | None) -> set[str]:
+def store_names(services: Services, jobstore: str | None) -> set[str]:
+    """Additional stores of one of the ``optional_jobstores`` (None: of the project's own store).
+
+    Raises
+    ------
+    NotFoundError
+        If the project has no such store.
+    """
     if jobstore is not None and jobstore not in (services.project.optional_jobstores or {}):
         raise NotFoundError(
             f"project {services.project.name} has no jobstore {jobstore!r}",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from jobflow_remote.jobs import querying
 from jobflow_remote.jobs.data import DbCollection
 from jobflow_remote.queuedb.port import QueueDatabase
 
@@ -76,3 +77,25 @@ class Upkeep:
         for index in indexes:
             keys = [(index, 1)] if isinstance(index, str) else list(index)
             self.queue.create_index(name, keys, unique=unique)
+
+    # -- locks ---------------------------------------------------------------------------------------
+
+    def unlock_flows(self, **criteria: Any) -> int:
+        """Take locks from flows that an older release left behind; returns how many there were.
+
+        >>> jc.unlock_flows()
+        0
+        """
+        from jobflow_remote.control import unlocking
+
+        query = querying.flow_selection(self.queue, **{**criteria, "locked": True}).to_filter()
+        found = self.queue.find_flows(query, fields=["uuid"])
+        return unlocking.unlock_flows(self.queue, [flow["uuid"] for flow in found])
+
+    def unlock_runner(self) -> tuple[int, int]:
+        """How many records of a runner there are, and how many were unlocked: none, since none is ever locked.
+
+        >>> jc.unlock_runner()
+        (0, 0)
+        """
+        return (0 if self.queue.get_session() is None else 1, 0)

@@ -33,6 +33,8 @@ class Target(StrEnum):
     SAME = "same"
     """No change of state: only attempts and errors are cleared."""
     ANY = "any"
+    GONE = "gone"
+    """The job is forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,8 @@ TABLE: tuple[Transition, ...] = (
                aliases=("resume",), help="let a paused or stopped job go on"),
     Transition("stop", _states(S.READY, S.WAITING, S.PAUSED) | ACTIVE, (S.USER_STOPPED,), _PERSON,
                help="stop the job, also where it runs; play takes it back"),
+    Transition("delete", _ANY - _BATCH, (Target.GONE,), _PERSON,
+               help="forget the job; its process is cancelled"),
     Transition("set_state", _ANY, (Target.ANY,), _ADMIN,
                help="write a state without any check"),
 )  # fmt: skip

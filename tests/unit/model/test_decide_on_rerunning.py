@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from jobflow_remote.errors import NotAllowedError
 from jobflow_remote.model import lifecycle
 from jobflow_remote.model.changes import JobChange
-from jobflow_remote.model.decide.rerun import decide_rerun, decide_retry
+from jobflow_remote.model.decide.rerun import check_new_parents, decide_rerun, decide_retry
 from jobflow_remote.model.lifecycle import ACTIVE
 from jobflow_remote.model.records import JobRecord, reset_fields
 from jobflow_remote.model.states import JobState as S
@@ -204,3 +205,73 @@ def test_a_replacement_that_was_not_recorded_as_one_is_not_guessed_at(make_recor
     old = [make_record("b", S.COMPLETED, parents=["a"], index=index) for index in (1, 2)]
     with pytest.raises(NotAllowedError, match="job x2, which depends on it, was replaced"):
         decide_rerun(record, old, who="ada", force=True)
+
+
+# -- rerun: the children only ------------------------------------------------------------------------------------
+
+
+def test_without_descendants_what_lies_behind_the_children_keeps_its_results(make_record: MakeRecord) -> None:
+    jobs = [
+        record := make_record("a", S.COMPLETED),
+        child := make_record("b", S.COMPLETED, parents=["a"]),
+        detour := make_record("d", S.COMPLETED, parents=["b"], generated_by=child.db_id),
+        done := make_record("c", S.COMPLETED, parents=["b", "d"]),
+        make_record("e", S.READY, parents=["b"]),
+        make_record("f", S.WAITING, parents=["b", "x"]),
+        make_record("g", S.READY, parents=["x"]),
+        runs := make_record("h", S.RUNNING, parents=["c"]),
+    ]
+    decided = decide_rerun(record, jobs, who="ada", force=True, descendants=False)
+    changes = by_uuid(decided.changes)
+    assert set(changes) == {("a", 1), ("b", 1), ("d", 1), ("c", 1), ("e", 1)}
+    assert (changes[child.key].to, changes["e", 1].to) == (S.WAITING, S.WAITING)
+    assert "stored_data" not in changes["e", 1].fields
+    assert changes[detour.key].fields == {"superseded": True}
+    # the results stay, but the detour of the former run is nobody's parent any more
+    assert (changes[done.key].to, dict(changes[done.key].fields)) == (None, {"parents": ["b"]})
+    assert runs.key not in changes
+    everything = by_uuid(decide_rerun(record, jobs, who="ada", force=True).changes)
+    assert set(everything) == {job.key for job in jobs} - {("g", 1)}
+
+
+def test_descendants_without_force_must_not_have_begun(make_record: MakeRecord) -> None:
+    record = make_record("a", S.FAILED)
+    jobs = [make_record("b", S.WAITING, parents=["a"]), make_record("c", S.PAUSED, parents=["b"])]
+    changes = by_uuid(decide_rerun(record, jobs, who="ada", descendants=True).changes)
+    assert set(changes) == {("a", 1), ("b", 1), ("c", 1)}
+    jobs[1] = make_record("c", S.STOPPED, parents=["b"])
+    with pytest.raises(NotAllowedError, match=r"\(STOPPED\)"):
+        decide_rerun(record, jobs, who="ada", descendants=True)
+
+
+def test_a_job_that_replaced_itself_is_run_again_in_place_of_its_successors(make_record: MakeRecord) -> None:
+    first = make_record("a", S.COMPLETED)
+    second = make_record("a", S.COMPLETED, index=2, generated_by=first.db_id)
+    third = make_record("a", S.RUNNING, index=3, generated_by=second.db_id)
+    child = make_record("b", S.WAITING, parents=["a"])
+    jobs = [first, second, third, child]
+    for descendants in (None, False):
+        decided = decide_rerun(first, jobs, who="ada", force=True, descendants=descendants)
+        changes = by_uuid(decided.changes)
+        assert set(changes) == {job.key for job in jobs}
+        assert changes[second.key].fields == changes[third.key].fields == {"superseded": True}
+        assert changes[third.key].to is S.USER_STOPPED
+    of_somebody = replace(third, generated_by=None)
+    with pytest.raises(NotAllowedError, match=r"job x3 \(index 3\) has taken its place"):
+        decide_rerun(second, [first, second, of_somebody], who="ada", force=True)
+
+
+def test_other_fields_change_in_the_same_step(make_record: MakeRecord) -> None:
+    record = make_record(state=S.FAILED)
+    (change,) = decide_rerun(record, [], who="ada", fields={"worker": "v", "start_time": 1}).changes
+    assert (change.fields["worker"], change.fields["start_time"], change.fields["error"]) == ("v", 1, None)
+
+
+def test_new_inputs_may_not_refer_to_what_waits_for_the_job(make_record: MakeRecord) -> None:
+    record = make_record("a", S.FAILED)
+    jobs = [make_record("b", S.WAITING, parents=["a"]), make_record("c", S.WAITING, parents=["b"])]
+    check_new_parents(record, jobs, ["x"])
+    with pytest.raises(NotAllowedError, match="job x1 cannot wait for job x3, which waits for it"):
+        check_new_parents(record, jobs, ["c"])
+    with pytest.raises(NotAllowedError, match="cannot wait for itself"):
+        check_new_parents(record, jobs, ["a"])

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from jobflow_remote.errors import NotAllowedError
 from jobflow_remote.model import lifecycle
 from jobflow_remote.model.changes import ChangeSet, JobChange
 from jobflow_remote.model.graph import Settlement, edge_is_settled, settlement
@@ -117,6 +118,57 @@ def decide_stop(record: JobRecord, *, who: str, why: str | None = None) -> Chang
     return ChangeSet(
         record.flow_uuid, (change_by_person(record, "stop", JobState.USER_STOPPED, who=who, why=why),)
     )
+
+
+_KEPT = frozenset(
+    {
+        "uuid", "index", "db_id", "db_number", "flow_uuid", "state", "parents", "superseded", "generated_by", "attempt",
+        "history", "created_on", "updated_on", "claim", "lock_id", "lock_time", "job.uuid", "job.index", "job.hosts",
+    }
+)  # fmt: skip
+"""Fields that something else follows from, or that say what the job is."""
+
+
+def decide_set_fields(
+    record: JobRecord,
+    fields: Mapping[str, Any],
+    *,
+    who: str,
+    states: Iterable[JobState] | None = None,
+    event: str = "set_fields",
+) -> ChangeSet:
+    """Write fields (dotted paths) that nothing follows from; the state stays.
+
+    ``states``: refused in others.
+    """
+    kept = sorted(
+        path
+        for path in fields
+        if path in _KEPT or path.split(".")[0] in _KEPT or path.startswith("job.config")
+    )
+    if kept:
+        raise NotAllowedError(
+            f"these fields of {named(record)} cannot be written: {', '.join(kept)}",
+            hint="`jf job set-state` writes a state; the others follow from what happens to the job",
+        )
+    allowed = frozenset(JobState) if states is None else frozenset(states)
+    if record.state not in allowed:
+        raise NotAllowedError(
+            f"{named(record)} is {record.state.value}, not {lifecycle.describe(allowed)}",
+        )
+    change = change_by_person(record, event, None, who=who, why=", ".join(sorted(fields)), fields=fields)
+    return ChangeSet(record.flow_uuid, (change,))
+
+
+def decide_unlock(record: JobRecord, *, who: str, why: str | None = None) -> ChangeSet:
+    """Take the job from the session that holds it; it keeps its state, and the live session takes it up again."""
+    if record.claim is None:
+        raise NotAllowedError(
+            f"{named(record)} is not locked: it is {record.state.value}, and no runner has it"
+        )
+    fields = {"claim": None, "lock_id": None, "lock_time": None}
+    change = change_by_person(record, "unlock", None, who=who, why=why, fields=fields)
+    return ChangeSet(record.flow_uuid, (change,))
 
 
 def decide_set_state(record: JobRecord, state: JobState, *, who: str, why: str | None = None) -> ChangeSet:

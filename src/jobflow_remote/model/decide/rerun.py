@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,7 +65,9 @@ class _Family:
     record: JobRecord
     jobs: Sequence[JobRecord]
     affected: list[JobRecord] = field(default_factory=list)
-    """Descendants that wait again."""
+    """Descendants that run again."""
+    waiting: list[JobRecord] = field(default_factory=list)
+    """Descendants that were about to begin: they keep what they are, but wait again."""
     superseded: list[JobRecord] = field(default_factory=list)
     """Jobs that a former run brought about: the next one will bring about its own."""
 
@@ -84,10 +86,27 @@ class _Family:
 
     def with_children(self) -> _Family:
         """Only the jobs that wait for this one are affected."""
-        return _Family(self.record, self.jobs, self.children_of({self.record.uuid}))
+        superseded = self._generated_by([self.record])
+        children = [job for job in self.children_of({self.record.uuid}) if job.key not in superseded]
+        superseded |= self._generated_by(children)
+        affected = [job for job in children if job.key not in superseded]
+        beyond = set(self._descendants()) - set(superseded) - {job.key for job in affected}
+        waiting = [job for job in self.jobs if job.key in beyond and job.state is JobState.READY]
+        return _Family(self.record, self.jobs, affected, waiting, list(superseded.values()))
 
     def with_descendants(self) -> _Family:
         """All that hangs on the job is affected."""
+        found = self._descendants()
+        superseded = self._generated_by([self.record, *found.values()])
+        affected = [job for key, job in found.items() if key not in superseded]
+        return _Family(self.record, self.jobs, affected, [], list(superseded.values()))
+
+    def others(self) -> list[JobRecord]:
+        """Jobs that neither run again nor are superseded."""
+        known = {job.key for job in [*self.affected, *self.superseded]}
+        return [job for job in self.jobs if job.key not in known]
+
+    def _descendants(self) -> dict[tuple[str, int], JobRecord]:
         found: dict[tuple[str, int], JobRecord] = {}
         frontier = {self.record.uuid}
         while frontier:
@@ -95,9 +114,7 @@ class _Family:
             found |= {job.key: job for job in new}
             frontier = {job.uuid for job in new}
         found.pop(self.record.key, None)
-        superseded = self._generated_by([self.record, *found.values()])
-        affected = [job for key, job in found.items() if key not in superseded]
-        return _Family(self.record, self.jobs, affected, list(superseded.values()))
+        return found
 
     def _generated_by(self, origins: Sequence[JobRecord]) -> dict[tuple[str, int], JobRecord]:
         found: dict[tuple[str, int], JobRecord] = {}
@@ -115,14 +132,16 @@ def decide_rerun(
     *,
     who: str,
     force: bool = False,
+    descendants: bool | None = None,
     keep_files: bool = False,
+    fields: Mapping[str, Any] | None = None,
     why: str | None = None,
 ) -> ChangeSet:
     """Run the job again from the beginning; what depends on it waits for it again.
 
-    Without ``force`` only jobs that nothing has built upon: their children have not begun. With it all descendants
-    are reset, whatever they did, and the jobs that they or the job itself brought about (replacements, detours,
-    additions) are *superseded*: they count for nothing any more, since the new run brings about its own.
+    Without ``force`` only jobs that nothing has built upon: their children have not begun. With it the children are
+    reset whatever they did. Jobs that a job which runs again brought about (replacements, detours, additions) are
+    *superseded*: they count for nothing any more, since the new run brings about its own.
 
     Once this is applied: cancel the processes of the jobs in the change set that had one
     (:func:`~jobflow_remote.model.decide.hold.has_process`), remove the outputs of those superseded.
@@ -132,8 +151,13 @@ def decide_rerun(
     jobs
         The jobs of its flow, all of them or at least: all indices of its uuid, its descendants, and what was brought
         about by any of these.
+    descendants
+        Whether all that hangs on the job runs again, or its children only: what lies behind them keeps its results
+        then, and merely waits again where it has not begun. By default as ``force`` says.
     keep_files
         Leave the run folders as they are; otherwise each is emptied before the job starts again.
+    fields
+        What else changes with the job (dotted paths): worker, resources, inputs, …
 
     Raises
     ------
@@ -142,26 +166,47 @@ def decide_rerun(
     """
     lifecycle.check_allowed("rerun", record.state, force=force, what=named(record))
     family = _Family.of(record, jobs)
-    _check_latest(record, family.jobs)
     if record.state not in lifecycle.ACTIVE:  # nothing can have built upon a job that has not ended
-        family = family.with_descendants() if force else family.with_children()
-        _check_descendants(family, force=force)
+        deep = force if descendants is None else descendants
+        family = family.with_descendants() if deep else family.with_children()
+    _check_latest(record, family)
+    _check_descendants(family, force=force)
     change = change_by_person(
         record,
         "rerun",
         JobState.WAITING,
         who=who,
         why=why,
-        fields=_again_fields(record, keep_files=keep_files),
+        fields={**_again_fields(record, keep_files=keep_files), **(fields or {})},
     )
     return ChangeSet(
         record.flow_uuid,
-        (change, *_affected(family, who=who, keep_files=keep_files), *_superseded(family, who=who)),
+        (
+            change,
+            *_affected(family, who=who, keep_files=keep_files),
+            *_superseded(family, who=who),
+        ),
     )
 
 
-def _check_latest(record: JobRecord, jobs: Iterable[JobRecord]) -> None:
-    later = max((job for job in jobs if job.uuid == record.uuid), key=lambda job: job.index, default=record)
+def check_new_parents(record: JobRecord, jobs: Iterable[JobRecord], uuids: Iterable[str]) -> None:
+    """Refuse new inputs that refer to the output of the job itself, or of one that waits for it.
+
+    Raises
+    ------
+    NotAllowedError
+        The message names it.
+    """
+    below = {job.uuid: named(job) for job in _Family.of(record, jobs).with_descendants().affected}
+    below[record.uuid] = "itself"
+    for uuid in uuids:
+        if uuid in below:
+            raise NotAllowedError(f"{named(record)} cannot wait for {below[uuid]}, which waits for it")
+
+
+def _check_latest(record: JobRecord, family: _Family) -> None:
+    others = [job for job in family.others() if job.uuid == record.uuid]
+    later = max(others, key=lambda job: job.index, default=record)
     if later.index > record.index:
         raise NotAllowedError(
             f"cannot rerun {named(record)}: it was replaced, and {named(later)} (index {later.index}) has taken its "
@@ -190,15 +235,28 @@ def _check_descendants(family: _Family, *, force: bool) -> None:
 
 
 def _affected(family: _Family, *, who: str, keep_files: bool) -> list[JobChange]:
-    gone = {job.uuid for job in family.superseded} - {job.uuid for job in [family.record, *family.affected]}
+    gone = {job.uuid for job in family.superseded} - {
+        job.uuid for job in [family.record, *family.affected, *family.others()]
+    }
+    why = f"{named(family.record)} runs again"
     changes = []
     for job in family.affected:
-        fields = _again_fields(job, keep_files=keep_files)
-        kept = [parent for parent in job.parents if parent not in gone]
-        if len(kept) < len(job.parents):
-            fields["parents"] = kept
-        changes.append(wait_again(job, who=who, why=f"{named(family.record)} runs again", fields=fields))
+        fields = {**_again_fields(job, keep_files=keep_files), **_kept_parents(job, gone)}
+        changes.append(wait_again(job, who=who, why=why, fields=fields))
+    waiting = {job.key for job in family.waiting}
+    for job in family.others():
+        fields = _kept_parents(job, gone)
+        if job.key in waiting:
+            changes.append(wait_again(job, who=who, why=why, fields=fields))
+        elif fields:
+            changes.append(change_by_person(job, "", None, who=who, fields=fields))
     return changes
+
+
+def _kept_parents(job: JobRecord, gone: set[str]) -> dict[str, Any]:
+    """The field ``parents`` without jobs that count for nothing any more; nothing if there is none among them."""
+    kept = [parent for parent in job.parents if parent not in gone]
+    return {"parents": kept} if len(kept) < len(job.parents) else {}
 
 
 def _superseded(family: _Family, *, who: str) -> list[JobChange]:
