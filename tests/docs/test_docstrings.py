@@ -51,9 +51,7 @@ def documented() -> dict[str, Any]:
     return {**functions, **dict(public_methods()), **others, "Runner.run_all_jobs": Runner.run_all_jobs}
 
 
-PENDING = ("jobs.upkeep", "control.submit")
-"""Modules whose docstrings are still being written."""
-DOCUMENTED = {name: each for name, each in documented().items() if not each.__module__.endswith(PENDING)}
+DOCUMENTED = documented()
 
 
 def use(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:

@@ -75,6 +75,13 @@ def submit_flow(
         If the worker, exec_config or additional store is not in the project.
     ValueError
         If a job refers to one that is not in the flow, or the flow was submitted before.
+
+    Examples
+    --------
+    >>> first = add(1, 2)
+    >>> flow = Flow([first, add(first.output, 3)], name="sums")
+    >>> submit_flow(flow, worker="local_shell", priority=5)
+    ['6', '7']
     """
     with open_services(project) as services:
         return submit_with(

@@ -23,7 +23,13 @@ class Upkeep:
     # -- versions ------------------------------------------------------------------------------------
 
     def get_current_db_version(self) -> Version:
-        """The release whose documents the database has."""
+        """The release whose documents the database has.
+
+        Examples
+        --------
+        >>> jc.get_current_db_version().major
+        2
+        """
         from packaging.version import parse
 
         from jobflow_remote.control import upgrade
@@ -31,11 +37,24 @@ class Upkeep:
         return parse(upgrade.database_version(self.queue))
 
     def upgrade_check_jobflow(self) -> str:
-        """How the version of jobflow has changed since the database was written; empty: not at all."""
+        """How the version of jobflow has changed since the database was written; empty: not at all.
+
+        Examples
+        --------
+        >>> jc.upgrade_check_jobflow()
+        ''
+        """
         return self._changes(everything=False)
 
     def upgrade_full_check(self) -> str:
-        """How the versions of all packages have changed since the database was written; empty: not at all."""
+        """How the versions of all packages have changed since the database was written; empty: not at all.
+
+        Examples
+        --------
+        >>> jc.update_version_information()
+        >>> jc.upgrade_full_check()
+        ''
+        """
         return self._changes(everything=True)
 
     def _changes(self, *, everything: bool) -> str:
@@ -45,7 +64,12 @@ class Upkeep:
         return "\n".join(upgrade.compare_versions(recorded, everything=everything))
 
     def update_version_information(self, version: str | Version | None = None) -> None:
-        """Record the versions of this installation (``version``: another one of jobflow-remote)."""
+        """Record the versions of this installation (``version``: another one of jobflow-remote).
+
+        Examples
+        --------
+        >>> jc.update_version_information()
+        """
         from jobflow_remote.control import upgrade
 
         upgrade.note_versions(self.queue, version=None if version is None else str(version))
@@ -59,7 +83,12 @@ class Upkeep:
         flow_custom_indexes: list[Index] | None = None,
         drop: bool = False,
     ) -> None:
-        """Build the standard indexes, and others; ``drop``: all indexes are dropped before."""
+        """Build the standard indexes, and others; ``drop``: all indexes are dropped before.
+
+        Examples
+        --------
+        >>> jc.build_indexes(job_custom_indexes=[[("job.name", 1), ("state", 1)]])
+        """
         if drop:
             self.queue.rebuild_indexes()
         self.create_indexes(job_custom_indexes or (), DbCollection.JOBS)
@@ -72,7 +101,12 @@ class Upkeep:
         unique: bool = False,
         background: bool = True,
     ) -> None:
-        """Create indexes: each a field, or a list of pairs of field and direction."""
+        """Create indexes: each a field, or a list of pairs of field and direction.
+
+        Examples
+        --------
+        >>> jc.create_indexes([[("job.name", 1), ("state", 1)]])
+        """
         name = "auxiliary" if collection is DbCollection.AUX else collection.value
         for index in indexes:
             keys = [(index, 1)] if isinstance(index, str) else list(index)
