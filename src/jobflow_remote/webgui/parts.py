@@ -116,12 +116,18 @@ def facts(values: Iterable[tuple[str, Any]]) -> Element:
 
 
 def grid_table(heads: Sequence[Any], rows: Iterable[Any], *, label: str, cls: str = "") -> Element:
-    """A table of ``Tr``; it scrolls by itself when it is too wide."""
-    head = Thead(
-        Tr(*(each if hasattr(each, "tag") and each.tag == "th" else Th(each, scope="col") for each in heads))
-    )
-    return Div(Table(head, Tbody(*rows), aria_label=label), cls=f"table {cls}".strip(), tabindex="0",
-               role="region", aria_label=label)  # fmt: skip
+    """A table of ``Tr``; it scrolls by itself when it is too wide. Heads of numbers stand where the numbers do."""
+    lines = list(rows)
+    kinds = [cell.attrs.get("class") for cell in lines[0].children] if lines else []
+    numbers = {at for at, kind in enumerate(kinds) if kind == "number"}
+    cells = [
+        each
+        if hasattr(each, "tag") and each.tag == "th"
+        else Th(each, scope="col", **({"cls": "number"} if at in numbers else {}))
+        for at, each in enumerate(heads)
+    ]
+    table = Table(Thead(Tr(*cells)), Tbody(*lines), aria_label=label)
+    return Div(table, cls=f"table {cls}".strip(), tabindex="0", role="region", aria_label=label)
 
 
 def empty(text: str, *more: Any) -> Element:
