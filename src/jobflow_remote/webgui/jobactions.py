@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl
 
 from jobflow_remote.control import act
+from jobflow_remote.control.flows import Deletion
+from jobflow_remote.control.removing import delete_jobs
 from jobflow_remote.errors import JobflowRemoteError, NotAllowedError
 from jobflow_remote.model.lifecycle import transition
+from jobflow_remote.services.opened import Services
 from jobflow_remote.webgui.gate import Form
 from jobflow_remote.webgui.params import Params, job_selection, parse_keys
 from jobflow_remote.webgui.parts import plural
@@ -21,12 +24,17 @@ TRIED = 200
 NAMED = 10
 
 
+Told = Callable[[act.JobOutcome], None]
+Run = Callable[[Services, Sequence[act.Key], Form, bool, Told], list[act.JobOutcome]]
+"""Acts on jobs as a form says, or (``True``) only says what would happen."""
+
+
 @dataclass(frozen=True, slots=True)
 class Action:
     """One button."""
 
     label: str
-    decide: Callable[[Form], act.Decide]
+    run: Run
     event: str
     asks: str = ""
     """What is lost; such an action asks before it is done."""
@@ -51,19 +59,48 @@ def _why(form: Form) -> str | None:
     return first(form, "why").strip() or None
 
 
+def _deciding(decide: Callable[[Form], act.Decide]) -> Run:
+    """An action that is a decision for each job."""
+    return lambda services, keys, form, dry_run, told: act.act_on_jobs(
+        services, keys, decide(form), dry_run=dry_run, on_progress=told
+    )
+
+
+def _delete(
+    services: Services, keys: Sequence[act.Key], form: Form, dry_run: bool, told: Told
+) -> list[act.JobOutcome]:
+    what = Deletion(outputs=_given(form, "outputs"), files=_given(form, "files"))
+    done = delete_jobs(services, keys, what, why=_why(form), dry_run=dry_run, on_progress=told)
+    if done.outcomes and done.problems:  # what stays on a worker is told beside the first job
+        done.outcomes[0] = replace(done.outcomes[0], warnings=(*done.outcomes[0].warnings, *done.problems))
+    return done.outcomes
+
+
 ACTIONS: dict[str, Action] = {
     "rerun": Action(
-        "Rerun", lambda form: act.run_again(force=_given(form, "force"), why=_why(form)), "rerun",
+        "Rerun",
+        _deciding(lambda form: act.run_again(force=_given(form, "force"), why=_why(form))),
+        "rerun",
         "What the former run left is lost: its outputs, its files, and the jobs that it brought about.",
     ),
-    "retry": Action("Retry", lambda form: act.retry(_why(form)), "retry"),
-    "play": Action("Play", lambda form: act.play(_why(form)), "play"),
-    "pause": Action("Pause", lambda form: act.pause(_why(form)), "pause"),
+    "retry": Action("Retry", _deciding(lambda form: act.retry(_why(form))), "retry"),
+    "play": Action("Play", _deciding(lambda form: act.play(_why(form))), "play"),
+    "pause": Action("Pause", _deciding(lambda form: act.pause(_why(form))), "pause"),
     "stop": Action(
-        "Stop", lambda form: act.stop(_why(form)), "stop",
-        "What running jobs have done so far is lost; Play starts them from the beginning.", "danger",
+        "Stop",
+        _deciding(lambda form: act.stop(_why(form))),
+        "stop",
+        "What running jobs have done so far is lost; Play starts them from the beginning.",
+        "danger",
     ),
-}  # fmt: skip
+    "delete": Action(
+        "Delete",
+        _delete,
+        "delete",
+        "The jobs leave the queue, and their processes are ended. This cannot be undone.",
+        "danger",
+    ),
+}
 ALIASES = {"resume": "play"}
 
 
@@ -81,10 +118,11 @@ class Wish:
         """What is to be done."""
         return f"{self.action.label} {plural(len(self.keys), 'job')}"
 
-    @property
-    def decide(self) -> act.Decide:
-        """The decision for each job."""
-        return self.action.decide(self.form)
+    def run(
+        self, services: Services, *, dry_run: bool = False, told: Told = lambda outcome: None
+    ) -> list[act.JobOutcome]:
+        """Do it."""
+        return self.action.run(services, self.keys, self.form, dry_run, told)
 
 
 def read_wish(opened: Opened, form: Form) -> Wish:
@@ -139,7 +177,7 @@ def look_ahead(opened: Opened, wish: Wish) -> Outlook:
     jobs = [{"db_id": job["db_id"], "name": job["job"].get("name"), "state": job["state"]} for job in named]
     if len(wish.keys) > TRIED:
         return Outlook(wish, jobs, None, None)
-    outcomes = act.act_on_jobs(opened.services, wish.keys, wish.decide, dry_run=True)
+    outcomes = wish.run(opened.services, dry_run=True)
     changed = {db_id for outcome in outcomes for db_id in outcome.changed}
     refusals = [_refusal(outcome) for outcome in outcomes if not outcome.done]
     return Outlook(wish, jobs, len(changed), sum(outcome.done for outcome in outcomes), refusals)
@@ -163,7 +201,7 @@ def perform(opened: Opened, wish: Wish, task: Task) -> None:
             task.note(_refusal(outcome))
 
     with opened.borrow() as services:
-        outcomes = act.act_on_jobs(services, wish.keys, wish.decide, on_progress=on_progress)
+        outcomes = wish.run(services, told=on_progress)
     for outcome in outcomes:
         for warning in outcome.warnings:
             task.note(f"job {outcome.db_id}: {warning}")

@@ -45,7 +45,8 @@ _CHANGES: tuple[tuple[str, str, dict[str, Any]], ...] = (
         "job": {"type": "array", "items": {"type": "string"}, "description": "UUID:INDEX"},
         "scope": {"enum": ["filter"], "description": "all jobs of the filter, instead of `job`"},
         "filter": {"type": "string", "description": "as the query of an address of /jobs"},
-        "force": {"type": "boolean"}, "dry_run": {"type": "boolean"}, "why": {"type": "string"},
+        "force": {"type": "boolean"}, "outputs": {"type": "boolean"}, "files": {"type": "boolean"},
+        "dry_run": {"type": "boolean"}, "why": {"type": "string"},
     }),
     ("/flows/act", "Act on flows; an empty selection changes nothing", {
         "action": {"enum": list(LABELS)},

@@ -19,7 +19,7 @@ def keys(*uuids: str) -> list[str]:
     return [f"{uuid}:1" for uuid in uuids]
 
 
-@pytest.mark.parametrize("action", ["pause", "play", "resume", "retry", "rerun", "stop"])
+@pytest.mark.parametrize("action", ["pause", "play", "resume", "retry", "rerun", "stop", "delete"])
 @pytest.mark.parametrize("selection", [{}, {"job": ""}, {"scope": "filter", "filter": "name=nothing*"}])
 def test_an_empty_selection_changes_nothing(
     world: World, visitor: Visitor, action: str, selection: dict[str, str]
@@ -182,3 +182,13 @@ def test_unknown_actions_are_refused(world: World, visitor: Visitor) -> None:
     visitor.post("/flows/act", {"action": "explode", "flow": "x"}, status=409)
     visitor.post("/runner/act", {"action": "explode"}, status=409)
     visitor.post("/jobs/act", {"action": "pause", "job": "nonsense"}, status=409)
+
+
+def test_deleting_a_job_asks_and_says_what_goes_with_it(world: World, visitor: Visitor) -> None:
+    _, (first, second) = world.add_flow("doomed depends")
+    question = visitor.post("/jobs/act", {"action": "delete", "job": keys(first)})
+    for part in ("Delete 1 job?", "doomed", "cannot be undone", "run folders"):
+        assert part in question, part
+    assert world.queue.count_jobs({}) == 2
+    visitor.post("/jobs/act", {"action": "delete", "job": keys(first), "confirmed": "1"})
+    assert [job["uuid"] for job in world.queue.find_jobs({})] == [second]

@@ -162,7 +162,14 @@ def test_one_job(world: World, visitor: Visitor) -> None:
     data = visitor.json(f"/jobs/{second[:8]}")
     assert [row["db_id"] for row in data["parents"]] == ["1"]
     assert [row["db_id"] for row in data["children"]] == ["3"]
-    assert data["actions"] == {"rerun": True, "retry": True, "play": False, "pause": False, "stop": False}
+    assert data["actions"] == {
+        "rerun": True,
+        "retry": True,
+        "play": False,
+        "pause": False,
+        "stop": False,
+        "delete": True,
+    }
     assert [entry["state"] for entry in data["job"]["history"]][-1] == "REMOTE_ERROR"
     assert third in visitor.get("/jobs/3")
     visitor.get("/jobs/4711", status=404)

@@ -28,6 +28,7 @@ def ask_about_jobs(seen: Seen, outlook: Outlook, back: str) -> Element:
             *hidden(_again(wish.form, outlook, back)),
             Label(Span("Reason, for the history"), Input(name="why", maxlength="500")),
             _force(outlook) if wish.name == "rerun" else None,
+            *(_extras() if wish.name == "delete" else ()),
             _buttons(wish.title, back, danger=True),
             data_dialog="1",
         ),
@@ -39,6 +40,14 @@ def _again(form: Mapping[str, Sequence[str]], outlook: Outlook, back: str) -> li
     if form.get("scope") == ["filter"]:
         return [*pairs, ("scope", "filter"), ("filter", (form.get("filter") or [""])[0])]
     return [*pairs, *(("job", f"{uuid}:{index}") for uuid, index in outlook.wish.keys)]
+
+
+def _extras() -> list[Element]:
+    """What can be deleted along."""
+    return [
+        Label(Input(type="checkbox", name=name, value="1"), Span(f"delete their {what}, too"), cls="check")
+        for name, what in (("outputs", "outputs"), ("files", "run folders"))
+    ]
 
 
 def _outlook(outlook: Outlook) -> Element:
@@ -98,16 +107,7 @@ def ask_about_flows(
             f"{seen.root}/flows/act",
             seen.form_key,
             *hidden(again),
-            Label(
-                Input(type="checkbox", name="outputs", value="1"),
-                Span("delete their outputs, too"),
-                cls="check",
-            ),
-            Label(
-                Input(type="checkbox", name="files", value="1"),
-                Span("delete their run folders, too"),
-                cls="check",
-            ),
+            *_extras(),
             _buttons(wish.title, back, danger=True),
             data_dialog="1",
         ),
