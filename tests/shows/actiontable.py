@@ -139,7 +139,8 @@ def walk(services: Services, *, every_target: bool = False) -> tuple[int, list[s
     flows = [toy_flow(SHAPE) for _ in cases]
     for flow in flows:
         queue.insert_flow(flow.new)
-    prepared = [_prepare(case, flow, token) for case, flow in zip(cases, flows, strict=True)]
+    folder = Path(services.project.base_dir or "") / "folders"
+    prepared = [_prepare(case, flow, token, folder) for case, flow in zip(cases, flows, strict=True)]
     wrong = [result.refusal or "" for result in queue.apply(prepared) if not result.applied]
     for case, flow in zip(cases, flows, strict=True):
         before = queue.get_job(flow["subject"])
@@ -151,11 +152,14 @@ def walk(services: Services, *, every_target: bool = False) -> tuple[int, list[s
     return len(cases), wrong + queue.check_integrity()
 
 
-def _prepare(case: Case, flow: ToyFlow, token: str) -> ChangeSet:
+def _prepare(case: Case, flow: ToyFlow, token: str, folder: Path) -> ChangeSet:
     parent = S.COMPLETED if case.parent_done else S.READY
     if case.event == "wait_again":
         parent = S.FAILED
-    fields: Document = {"run_dir": "/nowhere"}
+    run_dir = folder / flow["subject"]
+    if case.state is S.BATCH_SUBMITTED:  # pilots are kept from it by a file in its folder
+        run_dir.mkdir(parents=True)
+    fields: Document = {"run_dir": str(run_dir)}
     if case.state is S.REMOTE_ERROR:
         fields["previous_state"] = REMEMBERED.value
     holder = token if case.state in ACTIVE else None
