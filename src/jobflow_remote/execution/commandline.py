@@ -76,7 +76,10 @@ def run_command_line(argv: list[str] | None = None) -> int:
         return _run_pilot(arguments)
     if arguments.command == "forkserver":
         return _run_forkserver(arguments)
-    return run_job(arguments.folder, attempt=arguments.attempt or os.environ.get(layout.ATTEMPT_VARIABLE))
+    told = os.environ.get(layout.ATTEMPT_VARIABLE)
+    return run_job(
+        arguments.folder, attempt=arguments.attempt or told, strict=not arguments.attempt and told is not None
+    )
 
 
 def _run_pilot(arguments: argparse.Namespace) -> int:

@@ -35,7 +35,7 @@ _LONGEST_ERROR = 100_000
 """Characters of a traceback that are kept: it becomes part of the job's document."""
 
 
-def run_job(run_dir: str | Path = ".", *, attempt: str | None = None) -> int:
+def run_job(run_dir: str | Path = ".", *, attempt: str | None = None, strict: bool = False) -> int:
     """Run the job whose input file is in ``run_dir``; returns an exit code.
 
     The code is 0 whenever a result was written, also if the function raised: then the result tells the
@@ -45,6 +45,9 @@ def run_job(run_dir: str | Path = ".", *, attempt: str | None = None) -> int:
     ----------
     attempt
         The attempt to take; None for the one named in the input file.
+    strict
+        Only if the input file was written for this attempt, or for one that pilots gave back (its name begins with
+        that): it may be that of a later one, and the process a late one.
     """
     folder = Path(run_dir).absolute()
     try:
@@ -52,6 +55,9 @@ def run_job(run_dir: str | Path = ".", *, attempt: str | None = None) -> int:
     except JobflowRemoteError as error:
         _complain(error.message, error.hint)
         return EXIT_NO_INPUT
+    if strict and attempt and attempt.partition("r")[0] != given.attempt.partition("r")[0]:
+        _complain(f"attempt {attempt} is over: the input file is for {given.attempt}")
+        return EXIT_TAKEN
     if not _take_attempt(folder, attempt or given.attempt):
         return EXIT_TAKEN
     _remove_results(folder)

@@ -9,6 +9,7 @@ import signal
 import textwrap
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 from jobflow_remote.errors import JobflowRemoteError
 from jobflow_remote.execution.forkserver.client import ForkServerProcess
 from jobflow_remote.execution.forkserver.order import EXIT_NO_FOLDER, Message, Order
+from jobflow_remote.execution.run import EXIT_TAKEN
 from jobflow_remote.outputs.jobfiles import read_output_documents, read_result, render_input
 
 MODULE = """
@@ -233,6 +235,17 @@ def test_a_daemon_of_a_job_holds_nobody_up(servant: Servant) -> None:
 
 def test_a_child_that_comes_back_from_the_function_writes_nothing(servant: Servant) -> None:
     assert servant.run("forked_child_returns") == "both"
+
+
+def test_an_attempt_that_is_over_does_nothing_in_the_folder_of_a_later_one(servant: Servant) -> None:
+    order = servant.start("add", 1, 2)
+    servant.wait(order)
+    late = replace(order, id="late", attempt="b")
+    again = replace(order, id="again", attempt="ar1")
+    for each in (late, again):
+        servant.server.start(each)
+    assert servant.wait(late, again) == [EXIT_TAKEN, 0]
+    assert not (Path(order.folder) / ".jfremote_taken.b").exists()
 
 
 def test_a_missing_folder_is_told(servant: Servant) -> None:

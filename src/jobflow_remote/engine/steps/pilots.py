@@ -54,6 +54,7 @@ class PilotsStep(Step):
         self._written = Errands()
         """What was read and written down."""
         self._holders: set[str] = set()
+        self._signed: set[str] = set()
         self._pause = _QUICK_SECONDS
         self._next: datetime | None = None
         self._look_at: datetime | None = None
@@ -93,7 +94,8 @@ class PilotsStep(Step):
     async def _look(self) -> Look:
         done = self._written
         dead = sorted(self.fleet.finished & self._holders)
-        errands = Errands(done.reports, done.buried, dead)
+        gone = sorted((self.fleet.finished & self._signed) - self._holders)
+        errands = Errands(done.reports, done.buried, dead, gone)
         command = render_look(self.folder, self._owner, errands)
         answer = await run_script(
             self.context.host, command, timeout_seconds=self.context.config.timeout_execute
@@ -108,7 +110,7 @@ class PilotsStep(Step):
             raise SchedulerBusyError(look.error or f"{self.folder} could not be read: {answer.stderr[-300:]}")
         self._read = Errands(tuple(look.reports), tuple(look.dead))
         self._written = Errands()
-        self._holders = look.holders
+        self._holders, self._signed = look.holders, set(look.pilots)
         return look
 
     async def _bury_lost(self) -> None:

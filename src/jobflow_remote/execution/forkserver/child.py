@@ -55,7 +55,7 @@ def _run(order: Order, filters: list[object]) -> int:
     renew_streams()
     reseed()
     owner = os.getpid()
-    code = run_job(".", attempt=order.attempt)
+    code = run_job(".", attempt=order.attempt, strict=True)
     if os.getpid() == owner:
         _finish_interpreter()
     return code

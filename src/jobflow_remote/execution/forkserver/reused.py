@@ -64,7 +64,7 @@ def _run(order: Order) -> int:
     os.environ.update(order.environment)
     child.pin(order.cores)
     child.reseed()
-    return run_job(".", attempt=order.attempt)
+    return run_job(".", attempt=order.attempt, strict=True)
 
 
 class _State:
