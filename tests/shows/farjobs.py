@@ -73,7 +73,7 @@ def mixed_bag(worker: str, number: str, path: str) -> int:
     ]  # fmt: skip
     jobs = []
     for each in range(int(number)):
-        made = occupies(path, 3.0 + (each * 7 % 10) / 2.5)
+        made = occupies(path, 5.0 + (each * 7 % 10) / 1.25)
         set_run_config(made, resources=kinds[each % len(kinds)])
         jobs.append(made)
     return len(submit_flow(Flow(jobs), worker=worker))

@@ -278,7 +278,7 @@ class Shows:
 
     def mixed(self) -> list[Verdict]:
         """Jobs of one core, four cores, a GPU and whole nodes in one allocation of two nodes."""
-        number = self.options.jobs or 200
+        number = self.options.jobs or 150
         told = self.folder / "told"
         with self._slurm(nodes=2) as slurm:
             self._add_gpus(slurm)

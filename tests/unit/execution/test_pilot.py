@@ -130,8 +130,9 @@ def test_bundles_are_run_the_urgent_ones_first(yard: Yard) -> None:
     urgent = yard.bundle(("add", 0, 0), ("kills_group",), priority=5)
     assert yard.pilot().wait(60) == 0
     assert yard.kinds() == {("end", 0): 6, ("end", 137): 1}
-    ends = [event["attempt"] for event in yard.events if event["kind"] == "end"]
-    assert set(ends[:2]) == {ticket.attempt for ticket in urgent}
+    ends = [event for event in yard.events if event["kind"] == "end"]
+    ends.sort(key=lambda event: float(event["begun"]))
+    assert {event["attempt"] for event in ends[:2]} == {ticket.attempt for ticket in urgent}
     look = yard.look()
     assert (look.new_bundles, look.holders) == (0, set())
     assert look.pilots["p1"]["ended"]
@@ -197,6 +198,18 @@ def test_a_terminated_pilot_returns_what_it_has_not_begun(yard: Yard) -> None:
     assert (look.lost, look.holders, look.new_bundles) == ([], set(), 1)
     (name,) = (yard.handle / "new").glob("*.jobs")
     assert parse_bundle(name.read_text()) == waiting
+
+
+def test_a_job_that_is_signalled_before_its_pilot_is_not_to_blame(yard: Yard) -> None:
+    (slow,) = yard.bundle(("sleeps", 600))
+    pilot = yard.pilot()
+    wait_until(yard.begun(slow))
+    job = int((Path(slow.run_dir) / "begun").read_text())
+    os.kill(job, signal.SIGTERM)
+    wait_until(lambda: not Path(f"/proc/{job}").exists())
+    pilot.terminate()
+    assert pilot.wait(60) == 0
+    assert [event["kind"] for event in yard.look().events if event["kind"] != "begin"] == ["back"]
 
 
 def test_a_pilot_ends_after_its_number_of_jobs(yard: Yard) -> None:

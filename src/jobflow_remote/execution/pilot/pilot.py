@@ -36,6 +36,11 @@ _PATIENCE_SECONDS = 30.0
 """A job that did not fit for so long is not overtaken any more."""
 _TERM_SECONDS = 10.0
 """Between the request to end and the end of a job."""
+_FROM_OUTSIDE = frozenset(
+    128 + number for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGHUP, signal.SIGINT)
+)
+"""Exit codes of a job that somebody ended."""
+_DOUBT_SECONDS = 3.0
 _AHEAD_SECONDS = 3.0
 """A pilot holds jobs for so many seconds of its work; the others may take the rest."""
 
@@ -54,6 +59,15 @@ class _Run:
     kill_at: float | None = None
     interrupted: bool = False
     """It is ended for a reason that is not its own: somebody else shall run it."""
+
+
+@dataclass(slots=True)
+class _Doubt:
+    """A job that was killed by somebody."""
+
+    run: _Run
+    code: int
+    until: float
 
 
 @dataclass(slots=True)
@@ -84,6 +98,7 @@ class Pilot:
     runs: dict[str, _Run] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
     settled: list[str] = field(default_factory=list)
+    doubtful: list[_Doubt] = field(default_factory=list)
     started: int = 0
     done: int = 0
     busy_seconds: float = 0.0
@@ -118,6 +133,7 @@ class Pilot:
             if self.signalled and not self.ending:
                 self.stop(self.signalled, interrupt=True)
             self._on_lost_nodes()
+            self._settle_doubts(now)
             self._watch_time(now)
             if not self.ending:
                 self._patiently(partial(self._claim, now))
@@ -136,7 +152,9 @@ class Pilot:
                 raise FencedError("no sign of life could be given for as long as the lease lasts")
 
     def _is_through(self) -> bool:
-        return bool(self.ending) and not (self.runs or self.queue or self.events or self.settled)
+        return bool(self.ending) and not (
+            self.runs or self.queue or self.events or self.settled or self.doubtful
+        )
 
     def _has_news(self) -> bool:
         return bool(self.events or self.settled) or any(
@@ -152,7 +170,7 @@ class Pilot:
                 self._end_job(run)
 
     def _pause(self) -> float:
-        if self.runs or self.queue or self.events:
+        if self.runs or self.queue or self.events or self.doubtful:
             return _REPORT_SECONDS
         return min(max(self._next_look - time.monotonic(), 0.02), 0.5)
 
@@ -221,7 +239,7 @@ class Pilot:
 
     def _give_back(self, kept: list[Ticket], returned: list[Ticket], *, kind: str = SURPLUS) -> None:
         self._flush()
-        others = [*kept, *(run.ticket for run in self.runs.values())]
+        others = [*kept, *(run.ticket for run in self.runs.values()), *(d.run.ticket for d in self.doubtful)]
         self.handle.give_back(others, returned, kind=kind)
         self.queue = deque(kept)
 
@@ -300,10 +318,26 @@ class Pilot:
             self._tell(ticket, "unbegun")
         elif holder is not None:
             self.settled.append(ticket.attempt)
-        elif run.interrupted and not os.path.exists(os.path.join(ticket.run_dir, layout.OUT_FILENAME)):
+        elif os.path.exists(os.path.join(ticket.run_dir, layout.OUT_FILENAME)):
+            self._tell(ticket, "end", run=run, code=code, why=message.get("why"))
+        elif run.interrupted:
             self._tell(ticket, "back", run=run, why=self.ending)
+        elif code in _FROM_OUTSIDE and run.kill_at is None:
+            self.doubtful.append(_Doubt(run, code, time.monotonic() + _DOUBT_SECONDS))
         else:
             self._tell(ticket, "end", run=run, code=code, why=message.get("why"))
+
+    def _settle_doubts(self, now: float) -> None:
+        """Whoever ends an allocation may signal jobs before the pilot: wait a moment to see whom a signal was for."""
+        still = []
+        for doubt in self.doubtful:
+            if self.signalled:
+                self._tell(doubt.run.ticket, "back", run=doubt.run, why=self.signalled)
+            elif now > doubt.until:
+                self._tell(doubt.run.ticket, "end", run=doubt.run, code=doubt.code)
+            else:
+                still.append(doubt)
+        self.doubtful = still
 
     def _close(self, run: _Run) -> None:
         del self.runs[run.ticket.attempt]
@@ -333,7 +367,7 @@ class Pilot:
             self.stop(f"{self.options.max_time:g} s are over", interrupt=False)
         if self.times.warning_is_due():
             self.stop("the allocation ends", interrupt=True)
-        idle = not self.runs and not self.queue and not self.events
+        idle = not (self.runs or self.queue or self.events or self.doubtful)
         if not idle or not self.agents.ready:
             self.last_work = (
                 max(self.last_work, now) if self.runs or not self.agents.ready else self.last_work
