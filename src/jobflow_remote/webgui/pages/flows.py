@@ -24,6 +24,7 @@ from fasthtml.components import (
 )
 
 from jobflow_remote.control.inspect import list_flows
+from jobflow_remote.control.paging import read_page
 from jobflow_remote.errors import JobflowRemoteError
 from jobflow_remote.model.states import FlowState
 from jobflow_remote.webgui.pages.jobs import LAST
@@ -53,11 +54,16 @@ def read(opened: Opened, params: Params) -> dict[str, Any]:
     """One page of the list, and how many there are."""
     queue = opened.services.queue
     selection = flow_selection(queue, params)
-    sort = [("db_number" if key == "db_id" else key, way) for key, way in params.to_sort()]
-    found = list_flows(queue, selection, sort=sort, skip=params.skip, limit=params.size)
-    at_hand = params.page == 1 and len(found) < params.size
+    total = queue.count_flows(selection.to_filter())
+    found = read_page(
+        lambda sort, skip, limit: list_flows(queue, selection, sort=sort, skip=skip, limit=limit),
+        total,
+        sort=params.to_sort(),
+        skip=params.skip,
+        limit=params.size,
+    )
     return {
-        "total": len(found) if at_hand else queue.count_flows(selection.to_filter()),
+        "total": total,
         "page": params.page,
         "size": params.size,
         "flows": [flow_row(flow) for flow in found],

@@ -25,6 +25,7 @@ from fasthtml.components import (
 
 from jobflow_remote.control.inspect import list_jobs
 from jobflow_remote.control.news import JOB_FIELDS
+from jobflow_remote.control.paging import read_page
 from jobflow_remote.errors import JobflowRemoteError
 from jobflow_remote.model.states import JobState
 from jobflow_remote.webgui.jobactions import ACTIONS
@@ -57,12 +58,18 @@ def read(opened: Opened, params: Params) -> dict[str, Any]:
     """One page of the list, and how many there are."""
     queue = opened.services.queue
     selection = job_selection(queue, params)
-    found = list_jobs(
-        queue, selection, fields=FIELDS, sort=params.to_sort(), skip=params.skip, limit=params.size
+    total = queue.count_jobs(selection.to_filter())
+    found = read_page(
+        lambda sort, skip, limit: list_jobs(
+            queue, selection, fields=FIELDS, sort=sort, skip=skip, limit=limit
+        ),
+        total,
+        sort=params.to_sort(),
+        skip=params.skip,
+        limit=params.size,
     )
-    at_hand = params.page == 1 and len(found) < params.size
     return {
-        "total": len(found) if at_hand else queue.count_jobs(selection.to_filter()),
+        "total": total,
         "page": params.page,
         "size": params.size,
         "jobs": [job_row(job) for job in found],
