@@ -13,6 +13,7 @@ Every request passes here, so that no page can forget it:
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -115,7 +116,7 @@ class Gate:
 
     def _check_host(self, request: Request) -> None:
         name = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
-        if name.lower() not in self._options.host_names:
+        if name.lower() not in self._options.host_names and not _is_address(name):
             raise _Refused(
                 421,
                 f"this server is not called {name!r}",
@@ -164,6 +165,15 @@ class Gate:
                 "the form is not one of this session; nothing was changed",
                 "reload the page and try again",
             )
+
+
+def _is_address(name: str) -> bool:
+    """Whether this is a number and no name: nobody can make a name of theirs out of it."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def give_cookie(answer: Response, keys: Keys) -> None:

@@ -97,7 +97,9 @@ def test_the_server_answers_to_its_own_names_only(visitor: Visitor, host: str) -
     assert visitor.client.get(ROOT, headers={**HTML, "host": host}).status_code == 421
 
 
-@pytest.mark.parametrize("host", ["localhost:5001", "127.0.0.1:9999", "[::1]:5001", "LOCALHOST"])
+@pytest.mark.parametrize(
+    "host", ["localhost:5001", "127.0.0.1:9999", "[::1]:5001", "LOCALHOST", "10.0.0.7:5001"]
+)
 def test_tunnels_may_have_other_ports(visitor: Visitor, host: str) -> None:
     cookie = "; ".join(f"{name}={value}" for name, value in visitor.client.cookies.items())
     assert visitor.client.get(ROOT, headers={**HTML, "host": host, "cookie": cookie}).status_code == 200

@@ -210,20 +210,30 @@ function updateRows(kind, changed) {
   return unknown;
 }
 
+// Other jobs changed: does this list have other lines now? It is offered, and not pushed under the reader's hand.
+let checking = 0;
+
 function offerNewer(unknown) {
   const list = $("[data-rows]");
-  if (!list || list.dataset.first !== "true" || !unknown) return;
-  list.dataset.newer = Number(list.dataset.newer || 0) + unknown;
-  let button = $("#newer");
-  if (!button) {
-    button = document.createElement("button");
-    button.type = "button";
-    button.id = "newer";
-    button.className = "refresh";
-    button.addEventListener("click", () => location.reload());
-    list.before(button);
-  }
+  if (!list || list.dataset.first !== "true" || !unknown || checking || $("#newer")) return;
+  checking = setTimeout(async () => {
+    checking = 0;
+    const keys = (inside) => $$("tr[data-key]", inside).map((row) => row.dataset.key).join();
+    let answer;
+    try { answer = await fetch(location.href, { headers: { Accept: "text/html" } }); } catch { return; }
+    if (!answer.ok || answer.redirected) return;
+    if (keys(parse(await answer.text())) !== keys(document)) showNewer(list);
+  }, 1000);
+}
+
+function showNewer(list) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.id = "newer";
+  button.className = "refresh";
   button.textContent = "The list has changed: show it anew";
+  button.addEventListener("click", () => location.reload());
+  list.before(button);
 }
 
 function onNews(news) {
