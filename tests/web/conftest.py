@@ -29,9 +29,9 @@ def missing(error: ServiceMissingError) -> None:
     pytest.skip(str(error))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium."""
+    """Chromium; not for longer than a module, because its event loop counts as running in this thread meanwhile."""
     try:
         with running_chromium() as opened:
             yield opened
