@@ -185,17 +185,29 @@ class OutputStore:
         OutputStoreAwayError, OutputStoreError
             If the store does not answer, or refuses.
         """
-        metadata = {"db_id": db_id, **(document.get("metadata") or {})}
-        stored = {**_without_id(document), "metadata": metadata}
-        self._refuse_unknown(blobs)
-        jobstore = self.jobstore
-        with self._translated(f"storing the output of job {document.get('uuid')}"):
+        self.store_outputs([(document, blobs, db_id)])
+
+    def store_outputs(self, outputs: Sequence[tuple[Document, Blobs, str]]) -> None:
+        """Store the outputs of several jobs (document, blobs, ``db_id``) as :meth:`store_output` does, in one go.
+
+        If it raises, some may be stored and others not.
+        """
+        stored, found_blobs = [], dict[str, list[Document]]()
+        for document, blobs, db_id in outputs:
+            self._refuse_unknown(blobs)
+            metadata = {"db_id": db_id, **(document.get("metadata") or {})}
+            stored.append({**_without_id(document), "metadata": metadata})
             for name, found in blobs.items():
-                if found:
-                    jobstore.additional_stores[name].update(
-                        [_without_id(blob) for blob in found], key="blob_uuid"
-                    )
-            jobstore.docs_store.update([stored], key=["uuid", "index"])
+                found_blobs.setdefault(name, []).extend(map(_without_id, found))
+        if not stored:
+            return
+        jobstore = self.jobstore
+        what = f"job {stored[0].get('uuid')}" if len(stored) == 1 else f"{len(stored)} jobs"
+        with self._translated(f"storing the output of {what}"):
+            for name, several in found_blobs.items():
+                if several:
+                    jobstore.additional_stores[name].update(several, key="blob_uuid")
+            jobstore.docs_store.update(stored, key=["uuid", "index"])
 
     def remove_outputs(self, keys: Sequence[tuple[str, int]]) -> None:
         """Remove the outputs of jobs (uuid and index) and their blobs; what is not there is not missed."""

@@ -13,6 +13,9 @@ _AHEAD = 500
 """Jobs that may wait between check-out and submission: enough to keep every batch full, few enough that a job of high
 priority which is submitted later overtakes most of the others."""
 
+_AHEAD_OF_PILOTS = 5000
+"""Jobs that may wait for pilots; a bundle of high priority overtakes the others even there."""
+_BEFORE_PILOTS = frozenset({JobState.CHECKED_OUT, JobState.UPLOADED, JobState.BATCH_SUBMITTED})
 _CLAIMED = frozenset({JobState.CHECKED_OUT, JobState.UPLOADED})
 
 
@@ -23,6 +26,8 @@ class CheckoutStep(Step):
 
     async def take(self) -> list[JobRecord]:
         room = self.batch
+        if self.context.config.is_batch and await self._pilots_have_enough():
+            return []
         limit = self.context.max_running
         if limit is not None:
             load = await self.runner.in_queue_thread(self.queue.workload, states=_CLAIMED)
@@ -34,6 +39,10 @@ class CheckoutStep(Step):
         return await self.runner.in_queue_thread(
             self.queue.claim, self.runner.token, worker=self.worker, limit=room, share=self.share
         )
+
+    async def _pilots_have_enough(self) -> bool:
+        load = await self.runner.in_queue_thread(self.queue.workload, states=_BEFORE_PILOTS)
+        return sum(load.get((self.worker, state), 0) for state in _BEFORE_PILOTS) >= _AHEAD_OF_PILOTS
 
     async def next_retry(self) -> datetime | None:
         return None

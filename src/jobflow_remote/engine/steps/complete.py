@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,28 @@ from jobflow_remote.errors import Failure, JobKilledError
 from jobflow_remote.hosts.local import read_tail
 from jobflow_remote.layout import QUEUE_ERR_FILENAME, QUEUE_OUT_FILENAME
 from jobflow_remote.model.clock import utcnow
-from jobflow_remote.model.decide.completion import decide_completion
+from jobflow_remote.model.decide.completion import JobResult, decide_completion
 from jobflow_remote.model.decide.failure import failure_of
-from jobflow_remote.model.records import JobRecord
+from jobflow_remote.model.records import Document, JobRecord
 from jobflow_remote.outputs import jobfiles
 
 _TAIL_BYTES = 3000
+
+
+_MOST_TOGETHER, _MOST_BYTES = 100, 16 << 20
+"""Outputs that are stored in one go: a store that waits for the disk does so once for all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """What a job has left, as far as it was read."""
+
+    record: JobRecord
+    result: JobResult
+    output: tuple[Document, dict[str, list[Document]], str] | None = None
+    """Document, blobs and ``db_id``; None: the function raised."""
+    store: str | None = None
+    size: int = 0
 
 
 class CompleteStep(Step):
@@ -30,15 +47,15 @@ class CompleteStep(Step):
 
     async def run(self, records: list[JobRecord]) -> list[Outcome]:
         outcomes: list[Outcome] = []
-        for record in records:
+        done = 0
+        while done < len(records):
             try:
-                outcomes.append(await self.runner.in_thread("outputs", self._complete, record))
+                some, done = await self.runner.in_thread("outputs", self._complete_some, records, done)
             except Exception as error:
-                if failure_of(error) is Failure.WEATHER and not outcomes:
+                if failure_of(error) is not Failure.WEATHER or not outcomes:
                     raise
-                if failure_of(error) is Failure.WEATHER:
-                    break  # write what was done; the rest is tried again
-                outcomes.append(Failed(record, error, self._tails(record)))
+                break  # write what was done; the rest is tried again
+            outcomes += some
         return outcomes
 
     async def after(self, outcomes: Sequence[Outcome]) -> None:
@@ -48,21 +65,65 @@ class CompleteStep(Step):
         folders = [self.context.results_folder(o.record) for o in outcomes if isinstance(o, Finish)]
         await self.runner.in_thread("outputs", _remove_folders, folders)
 
-    def _complete(self, record: JobRecord) -> Outcome:
+    def _complete_some(self, records: Sequence[JobRecord], first: int) -> tuple[list[Outcome], int]:
+        """Complete as many as fit into memory together; returns the position after them."""
+        outcomes: list[Outcome] = []
+        ready: list[_Ready] = []
+        size, position = 0, first
+        while position < len(records) and len(ready) < _MOST_TOGETHER and size < _MOST_BYTES:
+            record = records[position]
+            position += 1
+            try:
+                ready.append(self._read(record))
+                size += ready[-1].size
+            except Exception as error:
+                if failure_of(error) is Failure.WEATHER:
+                    raise
+                outcomes.append(Failed(record, error, self._tails(record)))
+        refused = self._store(ready)
+        for each in ready:
+            error_of = refused.get(each.record.key)
+            if error_of is not None:
+                outcomes.append(Failed(each.record, error_of, self._tails(each.record)))
+                continue
+            extra = {} if each.output is not None else self._tails(each.record)
+            change = decide_completion(
+                each.record, each.result, holder=self.runner.token, now=utcnow(), extra=extra
+            )
+            outcomes.append(Finish(each.record, change))
+        return outcomes, position
+
+    def _read(self, record: JobRecord) -> _Ready:
         folder = self.context.results_folder(record)
         result = jobfiles.read_result(folder, attempt=record.attempt)
         if result is None:
             raise _killed(record, folder)
-        extra: dict[str, Any] = {}
         if result.response is None:
-            extra = self._tails(record)
-        else:
-            document, blobs = jobfiles.read_output_documents(folder)
-            services = self.runner.services
-            store = services.outputs(services.store_name(record.flow_uuid))
-            store.store_output(document, blobs, db_id=record.db_id)
-        change = decide_completion(record, result, holder=self.runner.token, now=utcnow(), extra=extra)
-        return Finish(record, change)
+            return _Ready(record, result)
+        document, blobs = jobfiles.read_output_documents(folder)
+        size = sum(path.stat().st_size for path in folder.glob("*.json"))
+        store = self.runner.services.store_name(record.flow_uuid)
+        return _Ready(record, result, (document, blobs, record.db_id), store, size)
+
+    def _store(self, ready: Sequence[_Ready]) -> dict[tuple[str, int], Exception]:
+        """Store outputs, all at once; if that does not work one by one, to see which are refused."""
+        refused: dict[tuple[str, int], Exception] = {}
+        for name in {each.store for each in ready if each.output is not None}:
+            store = self.runner.services.outputs(name)
+            mine = [each for each in ready if each.output is not None and each.store == name]
+            try:
+                store.store_outputs([each.output for each in mine if each.output])
+            except Exception as error:
+                if failure_of(error) is Failure.WEATHER:
+                    raise
+                for each in mine:
+                    try:
+                        store.store_outputs([each.output] if each.output else [])
+                    except Exception as own:
+                        if failure_of(own) is Failure.WEATHER:
+                            raise
+                        refused[each.record.key] = own
+        return refused
 
     def _tails(self, record: JobRecord) -> dict[str, Any]:
         folder = self.context.results_folder(record)
