@@ -169,8 +169,10 @@ def test_a_command_of_a_plug_in(project: Path) -> None:
 def test_a_plug_in_that_wants_the_runner_stopped(project: Path) -> None:
     from jobflow_remote import JobController
     from jobflow_remote.cli import utils
+    from jobflow_remote.cli.invocation import Invocation, begin
     from jobflow_remote.services.session import describe_owner, open_session
 
+    begin(Invocation("mine"))  # the run of `jf` that the plug-in is part of
     with JobController.from_project_name("mine") as controller:
         owner = {**describe_owner("mine", str(project / "daemon")), "hostname": "elsewhere"}
         open_session(controller.queue, owner, lease_seconds=60)
