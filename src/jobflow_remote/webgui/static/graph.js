@@ -38,6 +38,7 @@
     const hidden = Object.keys(graph.hidden).length, jobs = graph.nodes.filter((node) => node.key).length + hidden;
     note.textContent = `${jobs} jobs${hidden ? `, ${hidden} of them in closed flows (click one to open it)` : ""}`;
     canvas.dataset.ready = String(jobs);
+    delete canvas.dataset.painted;  // what is painted is not this yet
   }
 
   // -- drawing ---------------------------------------------------------------------------------------------------
