@@ -26,7 +26,7 @@ from jobflow_remote.webgui.shell import respond
 from jobflow_remote.webgui.tasks import Task
 from jobflow_remote.webgui.world import Opened
 
-_PATIENCE_SECONDS = 0.5
+_PATIENCE_SECONDS = 1.0
 """Most changes are done at once; what takes longer is followed."""
 
 

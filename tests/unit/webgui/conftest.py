@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -58,7 +59,11 @@ class Visitor:
             headers={**HTML, "x-fragment": "1", "origin": "http://127.0.0.1:5001", **headers},
         )
         assert answer.status_code == status, answer.text
-        return answer.text
+        text = answer.text
+        while task := re.search(r'data-task="([^"]+)"', text):  # it takes its time
+            time.sleep(0.05)
+            text = self.client.get(task[1], headers={**HTML, "x-fragment": "1"}).text
+        return text
 
 
 def open_client(**options: Any) -> TestClient:
