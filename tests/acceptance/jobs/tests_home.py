@@ -53,9 +53,9 @@ class Home:
     def jf(self, *words: str, check: bool = True, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """Run ``jf``."""
         command = [str(Path(sys.executable).parent / "jf"), *words]
-        done = subprocess.run(
-            command, env=os.environ | self.env, capture_output=True, text=True, timeout=timeout, check=False
-        )
+        env = os.environ | self.env
+        env.pop("COLUMNS", None)  # set where tests run side by side; a pipe has no width
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=timeout, check=False)
         if check and done.returncode:
             raise AssertionError(
                 f"{' '.join(words)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
