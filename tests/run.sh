@@ -14,7 +14,7 @@ echo "== unit, contract, property, compatibility, docs"
 "$BIN/python" -m pytest -q -n 2 --durations=15 --cov=jobflow_remote.model --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100 \
   tests --ignore=tests/acceptance | tee "$HOME/first.log" || failed=1
 echo "== acceptance, with real daemons"
-"$BIN/python" -m pytest -q -n 2 --dist loadfile --durations=15 tests/acceptance || failed=1
+"$BIN/python" -m pytest -q -n 2 --dist loadgroup --durations=15 tests/acceptance || failed=1
 echo "== contracts"; grep -h " contracts passed$" "$HOME/first.log"
 if [ $failed = 0 ]; then echo "all green"; else echo "NOT green"; fi
 exit $failed

@@ -59,3 +59,14 @@ def wait_for() -> Callable[[Callable[[], bool]], None]:
             time.sleep(0.05)
 
     return wait
+
+
+_BATCH_SYSTEMS = ("test_batch_systems.py", "test_clusters.py", "test_pilots_in_slurm.py")
+"""Files that start Slurm: two of them at a time would share the control groups of their jobs."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests run side by side (``--dist loadgroup``), those of a file stay together, and batch systems do."""
+    for item in items:
+        group = "batch systems" if item.path.name in _BATCH_SYSTEMS else item.path.name
+        item.add_marker(pytest.mark.xdist_group(group))
