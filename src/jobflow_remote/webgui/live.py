@@ -24,7 +24,7 @@ from jobflow_remote.webgui.rows import flow_row, job_row, to_json
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.2
-_REST_FACTOR = 4
+_REST_FACTOR = 2
 """The reader rests this many times as long as the last reading took, so that a slow database is not busy with it."""
 _AWAY_SECONDS = 2.0
 _PING_SECONDS = 15.0
