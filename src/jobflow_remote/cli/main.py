@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import sys
 
@@ -28,6 +29,15 @@ def main() -> None:
         app(prog_name="jf")
     finally:
         gc.freeze()  # or the interpreter looks through all of it once more before it ends
+        _leave_monitors_alone()
+
+
+def _leave_monitors_alone() -> None:
+    """Do not wait at the end for pymongo's threads, which sleep half a second; its connections are closed by now."""
+    monitor = sys.modules.get("pymongo.synchronous.monitor")
+    wait = getattr(monitor, "_shutdown_resources", None)
+    if wait is not None:
+        atexit.unregister(wait)
 
 
 if __name__ == "__main__":
