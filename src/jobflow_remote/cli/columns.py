@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobflow_remote.cli.formatting import format_date, format_duration, format_value, local_zone, shorten
+from jobflow_remote.cli.output import out_console
 from jobflow_remote.control.inspect import run_seconds
 from jobflow_remote.errors import JobflowRemoteError
 from jobflow_remote.model.clock import utcnow
@@ -14,6 +15,7 @@ from jobflow_remote.model.states import STATE_ALIASES, JobState
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
 Document = Mapping[str, Any]
 
@@ -188,9 +190,13 @@ def to_json(columns: Iterable[Column], documents: Iterable[Document]) -> list[di
     return result
 
 
+_MANY = 200
+"""Rows beyond which drawing them with all that rich can takes noticeably long."""
+
+
 def make_table(
     columns: Sequence[Column], documents: Iterable[Document], *, title: str, color_flows: bool = False
-) -> Table:
+) -> Table | Text:
     """A table for people."""
     from rich.table import Table
     from rich.text import Text
@@ -200,6 +206,7 @@ def make_table(
     for column in columns:
         table.add_column(Text(column.header.replace("[TZ]", f"[{zone}]")), overflow="fold")
     colors: dict[str, str] = {}
+    rows: list[list[Text]] = []
     for document in documents:
         cells = [column.cell(document) for column in columns]
         if color_flows:
@@ -209,5 +216,41 @@ def make_table(
                 Text(str(cell), style=color) if column.key == "name" else cell
                 for column, cell in zip(columns, cells, strict=True)
             ]
-        table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in cells))
+        rows.append([cell if isinstance(cell, Text) else Text(str(cell)) for cell in cells])
+    if len(rows) > _MANY and not out_console().is_terminal:
+        drawn = _draw_plain(title, [str(column.header) for column in table.columns], rows)
+        if drawn is not None:
+            return drawn
+    for row in rows:
+        table.add_row(*row)
     return table
+
+
+def _draw_plain(title: str, headers: Sequence[str], rows: Sequence[Sequence[Text]]) -> Text | None:
+    """The same without styles and wrapping, as files and pipes get it; None if a cell has several lines."""
+    from rich.box import HEAVY_HEAD as box
+    from rich.cells import cell_len
+    from rich.text import Text
+
+    plain = [[cell.plain for cell in row] for row in rows]
+    if any("\n" in cell for row in plain for cell in row):
+        return None
+    widths = [max(map(cell_len, column)) for column in zip(headers, *plain, strict=True)]
+    edges = [width + 2 for width in widths]
+
+    def draw(cells: Sequence[str], bar: str) -> str:
+        padded = (
+            f" {cell}{' ' * (width - cell_len(cell))} " for cell, width in zip(cells, widths, strict=True)
+        )
+        return bar + bar.join(padded) + bar
+
+    total = sum(edges) + len(edges) + 1
+    lines = [
+        " " * ((total - cell_len(title)) // 2) + title,
+        box.get_top(edges),
+        draw(headers, box.head_vertical),
+        box.get_row(edges, "head"),
+        *(draw(row, box.mid_vertical) for row in plain),
+        box.get_bottom(edges),
+    ]
+    return Text("\n".join(lines), no_wrap=True, overflow="ignore")

@@ -22,6 +22,7 @@ from jobflow_remote.model.states import JobState
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
 app = JFRTyper(name="job", help="Commands for managing jobs.")
 
@@ -81,7 +82,7 @@ def list_jobs(
     def look() -> list[dict[str, Any]]:
         return inspect.list_jobs(queue, selection, fields=fields, sort=order, limit=max_results)
 
-    def table(jobs: list[dict[str, Any]]) -> Table:
+    def table(jobs: list[dict[str, Any]]) -> Table | Text:
         return make_table(columns, jobs, title="Jobs info", color_flows=color)
 
     if watch:
