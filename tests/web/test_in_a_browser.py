@@ -182,6 +182,8 @@ def test_many_tabs_of_a_browser_share_one_stream(world: World, open_page: OpenPa
 
 def test_new_jobs_are_offered_and_not_pushed_in(world: World, open_page: OpenPage) -> None:
     world.add_flow("offered")
+    # somebody listens: the next page misses nothing and need not read itself anew
+    wait_until_live(open_page("/jobs"))
     page = open_page("/jobs?name=offered*")
     wait_until_live(page)
     world.add_flow("offered")
