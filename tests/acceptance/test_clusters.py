@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,18 +14,19 @@ from tests.shows.farhome import drive, far_home, logs
 
 
 @pytest.fixture
-def make_cluster(tmp_path: Path) -> Iterator[Callable[..., Cluster]]:
-    """Starts clusters, and ends them after the test."""
+def make_cluster() -> Iterator[Callable[..., Cluster]]:
+    """Starts clusters, and ends them after the test; in a folder with a short name, for sockets of Slurm are in it."""
     made: list[Cluster] = []
+    with tempfile.TemporaryDirectory(prefix="jfc-", ignore_cleanup_errors=True) as folder:
 
-    def make(*, gateway: bool = False) -> Cluster:
-        cluster = Cluster(tmp_path / f"cluster{len(made)}", gateway=gateway)
-        made.append(or_skip(cluster.start))
-        return cluster
+        def make(*, gateway: bool = False) -> Cluster:
+            cluster = Cluster(Path(folder) / f"c{len(made)}", gateway=gateway)
+            made.append(or_skip(cluster.start))
+            return cluster
 
-    yield make
-    for cluster in made:
-        cluster.stop()
+        yield make
+        for cluster in made:
+            cluster.stop()
 
 
 def test_the_demo_runs_on_slurm_behind_a_gateway_that_knows_no_way_back(
