@@ -66,12 +66,13 @@ def test_stopped_cut_swallowed_and_killed(home: Home, server: Mongod) -> None:
     """Four processes of a runner, and a network between them and the server."""
     network = Proxy(("127.0.0.1", server.port))
     use(home, f"mongodb://127.0.0.1:{network.port}/?serverSelectionTimeoutMS=2000")
+    noticed = 4.0  # seconds: the driver looks for a server for two before it says that there is none
     report = interrupt(
         make_job=trouble_jobs.appends_line,
         folder=home.folder,
         outages=[
-            Outage("stopped", server.stop, server.start, 2.0),
-            Outage("cut off", network.cut, network.mend, 2.0),
+            Outage("stopped", server.stop, server.start, noticed),
+            Outage("cut off", network.cut, network.mend, noticed),
             Outage("swallowed", network.swallow, network.mend, 1.0),
             Outage("killed", server.kill, server.start, 0.0),
         ],
