@@ -111,7 +111,7 @@ class QueueDatabase(ABC):
     def changed_by_others(self) -> bool:
         """Whether anybody else may have written since the last call. Cheap: asked every second.
 
-        May say True without need, never False after another process's commit.
+        May say True without need, and never says False later than a second after another process's commit.
         """
 
     # -- flows in --------------------------------------------------------------------------------------------

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +27,8 @@ Hook = Callable[[str], None]
 
 COUNTER = {"next_id": {"$exists": True}}
 RUNNER = {"running_runner": {"$exists": True}}
+_BUMP_SECONDS = 0.5
+"""Others are told of a change at once, and of those that follow it within this time together, at its end."""
 _unfinished: dict[str, set[Any]] = {}
 
 
@@ -52,6 +55,8 @@ class Connection:
         """False: a database of an older release, which can be read only."""
         self._hook = hook
         self._counting = threading.Lock()
+        self._bumped_at = -_BUMP_SECONDS
+        self._bumper: threading.Timer | None = None
         self._own_changes = 0
         self._seen_changes: int | None = None
         self._handle = open_client(server)
@@ -83,6 +88,8 @@ class Connection:
 
     def close(self) -> None:
         """Give the client back; may be called twice."""
+        if self.identity["pid"] == os.getpid():  # after a fork the client is the other one's
+            self._bump_now(only_if_due=True)
         self._handle.close()
 
     @contextmanager
@@ -114,11 +121,31 @@ class Connection:
         return int(document["next_id"])
 
     def bump(self) -> None:
-        """Tell others that something was changed."""
-        self.announce("bump")
-        self.auxiliary.update_one(COUNTER, {"$inc": {"changes": 1}})
+        """Tell others that something was changed, at once or within :data:`_BUMP_SECONDS`."""
         with self._counting:
-            self._own_changes += 1
+            wait = self._bumped_at + _BUMP_SECONDS - time.monotonic()
+            if wait > 0:
+                if self._bumper is None:
+                    self._bumper = threading.Timer(wait, self._bump_now, kwargs={"only_if_due": True})
+                    self._bumper.daemon = True
+                    self._bumper.start()
+                return
+        self._bump_now()
+
+    def _bump_now(self, *, only_if_due: bool = False) -> None:
+        """Tell others (``only_if_due``: of what they were not told yet; it is not worth an error)."""
+        with self._counting:
+            due, self._bumper = self._bumper, None
+            if due is not None:
+                due.cancel()
+            elif only_if_due:
+                return
+            self._bumped_at = time.monotonic()
+        self.announce("bump")
+        with suppress(*((errors.PyMongoError,) if only_if_due else ())):
+            self.auxiliary.update_one(COUNTER, {"$inc": {"changes": 1}})
+            with self._counting:
+                self._own_changes += 1
 
     def changed_by_others(self) -> bool:
         """Whether others have changed something since the last call."""

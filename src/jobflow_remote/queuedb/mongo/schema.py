@@ -7,7 +7,7 @@ subdocument, ``derived``, which readers do not see:
 job              ``rev`` (one more with each change), ``share`` (what processes of one role share jobs by),
                  ``tolerant``, ``latest``, ``leaf``, ``open_parents`` (parents that it still waits for);
                  while it is being inserted ``incoming`` (of which change) and ``state``
-flow             ``rev``, ``txn`` (who changes the flow at present, on a server without transactions);
+flow             ``rev``, ``txn`` (who changes the flow at present and how, on a server without transactions);
                  while it is being inserted ``incoming`` and ``state``
 ===============  ==========================================================================================
 """
@@ -24,6 +24,8 @@ DERIVED = "derived"
 INCOMING = "INCOMING"
 """State of what is being inserted and does not exist yet (servers without transactions only)."""
 TXN = "derived.txn"
+OPERATIONS = f"{TXN}.operations"
+"""What a unit that changes one flow is committed to."""
 
 JOB_INDEXES: list[tuple[list[tuple[str, int]], dict[str, Any]]] = [
     ([("db_id", 1)], {"unique": True}),

@@ -6,7 +6,8 @@ refuses the second one; without transactions it is a mark in the flow's document
 
 Without transactions the whole change is worked out first. New documents are inserted invisible, then ONE insert, the
 *intent*, commits: it says everything that is still to be done, in steps that may be repeated. The steps are done,
-the flows are let go, the intent is removed. A unit whose process died is brought to its end by whoever meets it
+the flows are let go, the intent is removed. Where only one flow is held and nothing is new, as in most units of a
+runner, the intent is written into the hold itself: it commits and goes with it. A unit whose process died is brought to its end by whoever meets it
 (:func:`settle`): forward if its intent is there, else back, and then a tombstone under the same ``_id`` sees to
 it that it cannot commit any more. Decision record 7 has the reasons.
 """
@@ -38,6 +39,8 @@ _HOLD_SECONDS = 1.0
 """How long a unit waits for a flow with others in hand; then it lets go and begins again."""
 _GIVE_UP_SECONDS = 60.0
 _FORGOTTEN = timedelta(minutes=10)
+_SMALL_BYTES = 2**18
+"""What a flow's document may have to take up for a moment."""
 
 T = TypeVar("T")
 _first_seen: dict[Any, float] = {}
@@ -272,16 +275,35 @@ class _Intent:
             self._renew()
         self._complete_flows(plan)
         first, *others = plan.pack()
+        if len(self.flows) == 1 and not self._inserted and not others and len(first) < _SMALL_BYTES:
+            self._commit_in_flow(first)
+            self.committed = True
+            carry_out(connection, self.id, plan)
+            return
         for part in others:
             connection.announce("part of the intent")
             connection.intents.insert_one({"of": self.id, "operations": part})
-        connection.announce("intent")
-        try:
-            connection.intents.insert_one({"_id": self.id, **self._intent(plan, first, len(others))})
-        except errors.DuplicateKeyError:  # it took so long that somebody else gave it up
-            raise _Busy("given up") from None
+        self._commit_beside(plan, first, len(others))
         self.committed = True
-        carry_out(connection, self.id, plan, new=bool(plan.new_jobs or plan.new_flows), parts=bool(others))
+        carry_out(connection, self.id, plan, new=self._inserted, intents=1 + len(others))
+
+    def _commit_in_flow(self, operations: bytes) -> None:
+        """The intent in the hold."""
+        self._connection.announce("intent in the flow")
+        done = self._connection.flows.update_one(
+            {"derived.txn.id": self.id}, {"$set": {schema.OPERATIONS: operations}}
+        )
+        if not done.matched_count:  # it took so long that somebody else gave it up
+            raise _Busy("given up")
+
+    def _commit_beside(self, plan: Plan, operations: bytes, parts: int) -> None:
+        """The intent as a document of its own."""
+        self._connection.announce("intent")
+        intent = self._intent(plan, operations, parts)
+        try:
+            self._connection.intents.insert_one({"_id": self.id, **intent})
+        except errors.DuplicateKeyError:
+            raise _Busy("given up") from None
 
     def _intent(self, plan: Plan, operations: bytes, parts: int) -> Document:
         new = bool(plan.new_jobs or plan.new_flows)
@@ -364,8 +386,11 @@ def _try(connection: Connection, unit: _Intent, end: Callable[[], bool]) -> bool
 # -- to the end of what others began -------------------------------------------------------------------------
 
 
-def carry_out(connection: Connection, txn: ObjectId, plan: Plan, *, new: bool, parts: bool) -> None:
-    """Do what an intent says, let the flows go, and remove the intent. May be repeated."""
+def carry_out(connection: Connection, txn: ObjectId, plan: Plan, *, new: bool = False, intents: int = 0) -> None:
+    """Do what an intent says, let the flows go, and remove the intent. May be repeated.
+
+    ``intents``: how many documents it has; none if it is in the flow, and goes with the hold.
+    """
     operations = list(plans.job_operations(plan))
     if operations:
         connection.announce("jobs")
@@ -377,10 +402,12 @@ def carry_out(connection: Connection, txn: ObjectId, plan: Plan, *, new: bool, p
         connection.announce("flows")
         connection.flows.bulk_write(operations)
     connection.bump()
-    connection.announce("done")
-    if parts:
+    if intents:
+        connection.announce("done")
+    if intents > 1:
         connection.intents.delete_many({"of": txn})
-    connection.intents.delete_one({"_id": txn})
+    if intents:
+        connection.intents.delete_one({"_id": txn})
 
 
 def _reveal(connection: Connection, txn: ObjectId) -> None:
@@ -415,8 +442,13 @@ def settle(connection: Connection, txn: ObjectId, *, mark: bool = True) -> bool:
     connection.announce("undo")
     connection.jobs.delete_many({"derived.incoming": txn})
     connection.flows.delete_many({"derived.incoming": txn})
-    connection.flows.update_many({"derived.txn.id": txn}, {"$unset": {schema.TXN: ""}})
-    return False
+    connection.flows.update_many(
+        {"derived.txn.id": txn, schema.OPERATIONS: {"$exists": False}}, {"$unset": {schema.TXN: ""}}
+    )
+    committed = connection.flows.find_one({"derived.txn.id": txn}, {schema.OPERATIONS: 1})
+    if committed is not None:
+        carry_out(connection, txn, Plan.unpack([committed["derived"]["txn"]["operations"]]))
+    return committed is not None
 
 
 def _go_forward(connection: Connection, intent: Document) -> None:
@@ -425,7 +457,7 @@ def _go_forward(connection: Connection, intent: Document) -> None:
         connection.intents.delete_one({"_id": intent["_id"]})
         return
     plan = Plan.unpack([*parts, intent["operations"]])
-    carry_out(connection, intent["_id"], plan, new=intent["new"], parts=bool(parts))
+    carry_out(connection, intent["_id"], plan, new=intent["new"], intents=1 + len(parts))
 
 
 def is_abandoned(connection: Connection, holder: Document) -> bool:
@@ -456,7 +488,8 @@ def sweep(connection: Connection) -> None:
         if _try_to_settle(connection, txn):
             connection.unfinished.discard(txn)
     _first_seen_trim()
-    held = connection.flows.find({"derived.txn.id": {"$gt": ObjectId("0" * 24)}}, {schema.TXN: 1})
+    among = {"derived.txn.id": {"$gt": ObjectId("0" * 24)}}
+    held = connection.flows.find(among, {f"{schema.TXN}.{name}": 1 for name in ("id", "host", "pid", "at")})
     left: dict[Any, Document] = {flow["derived"]["txn"]["id"]: flow["derived"]["txn"] for flow in held}
     for intent in connection.intents.find(
         {"operations": {"$exists": True}, "of": None}, {"host": 1, "pid": 1}
