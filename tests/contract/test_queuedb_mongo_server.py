@@ -397,12 +397,22 @@ class _Overtaken:
             self.act()
 
 
-@pytest.mark.parametrize("grows", [True, False], ids=["with a new job", "in one flow"])
+@pytest.mark.parametrize(
+    ("grows", "patience", "helps_after"),
+    [(True, 0.05, 60), (False, 0.05, 60), (False, 0.1, 0.02)],
+    ids=["with a new job", "in one flow", "in one flow, given a hand"],
+)
 def test_a_writer_that_was_only_slow_is_carried_out_as_a_whole_or_not_at_all(
-    mongo_standalone: Mongod, monkeypatch: pytest.MonkeyPatch, *, grows: bool
+    mongo_standalone: Mongod,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    grows: bool,
+    patience: float,
+    helps_after: float,
 ) -> None:
-    """Given up by another one, and overtaken, at each of its writes in turn."""
-    monkeypatch.setattr(units, "_PATIENCE_SECONDS", 0.05)
+    """Given up by another one or given a hand, and overtaken, at each of its writes in turn."""
+    monkeypatch.setattr(units, "_PATIENCE_SECONDS", patience)
+    monkeypatch.setattr(units, "_HELP_SECONDS", helps_after)
     name = f"queue_{uuid4().hex[:12]}"
     clock = SetClock()
     stage = Stage(_open(mongo_standalone, name, clock=clock), clock)

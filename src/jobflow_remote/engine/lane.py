@@ -106,7 +106,7 @@ class Lane:
         """One batch. Returns whether there may be more to do right away."""
         records = await self.step.take()
         if not records:
-            self.step.expect_retries()
+            self.step.has_nothing_to_do()
             return False
         if self.step.renders:
             await self.runner.look_at_configuration()

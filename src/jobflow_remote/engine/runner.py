@@ -109,6 +109,7 @@ class Runner:
     async def run(self, *, until_idle: bool = False, max_seconds: float | None = None) -> None:
         """Work until told to stop (or, for scripts and tests, until no job is left that the runner could move)."""
         loop = asyncio.get_running_loop()
+        self.services.queue.join_session()
         self.context.database.on_back = partial(loop.call_soon_threadsafe, self._resume)
         bell = wakeup.Bell(self.services.daemon_dir, "-".join(self.roles)[:12])
         loop.add_reader(bell.fileno(), self._on_bell, bell)

@@ -114,6 +114,12 @@ class QueueDatabase(ABC):
         May say True without need, and never says False later than a second after another process's commit.
         """
 
+    def join_session(self) -> None:  # noqa: B027
+        """Be a process of the runner from now on: they tell each other what they do by other ways.
+
+        Their changes need not count in :meth:`changed_by_others` of one another.
+        """
+
     # -- flows in --------------------------------------------------------------------------------------------
 
     @abstractmethod

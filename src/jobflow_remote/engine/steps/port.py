@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,6 +17,7 @@ from jobflow_remote.queuedb.port import WHOLE, Share
 
 _BATCH_OF_SMALL_JOBS = 250
 """Jobs of a batch worker per turn."""
+_ASK_AGAIN_SECONDS = 5.0
 
 
 class Step(ABC):
@@ -41,7 +43,7 @@ class Step(ABC):
         if context.config.is_batch:  # many and small
             self.batch = max(self.batch, _BATCH_OF_SMALL_JOBS)
         self._retry: datetime | None = None
-        self._retry_is_known = False
+        self._retry_is_known, self._asked_at = False, 0.0
 
     @property
     def worker(self) -> str:
@@ -70,12 +72,17 @@ class Step(ABC):
                 states=lifecycle.STEPS[self.name],
                 worker=self.worker,
             )
-            self._retry_is_known = True
+            self._retry_is_known, self._asked_at = True, time.monotonic()
         return self._retry
 
     def expect_retries(self) -> None:
-        """Jobs may have come to wait for their next try: this step failed, or there is nothing else to do."""
+        """Jobs have come to wait for their next try: this step failed."""
         self._retry_is_known = False
+
+    def has_nothing_to_do(self) -> None:
+        """Ask again for the next try, unless that was done a moment ago: nobody else makes jobs of this step wait."""
+        if time.monotonic() - self._asked_at > _ASK_AGAIN_SECONDS:
+            self._retry_is_known = False
 
     @abstractmethod
     async def run(self, records: list[JobRecord]) -> list[Outcome]:

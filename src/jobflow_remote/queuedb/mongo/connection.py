@@ -41,6 +41,19 @@ def process_identity() -> dict[str, Any]:
     return {"host": f"{socket.gethostname()} {space}".strip(), "pid": os.getpid()}
 
 
+class Quick:
+    """Collections whose writes do not wait for the server's journal: for what a later write makes certain.
+
+    The journal of a server keeps the order of writes: when it has lost one, it has lost those after it, too.
+    """
+
+    def __init__(self, jobs: Collection[Any], flows: Collection[Any], auxiliary: Collection[Any]) -> None:
+        concern = WriteConcern(w=1)
+        self.jobs = jobs.with_options(write_concern=concern)
+        self.flows = flows.with_options(write_concern=concern)
+        self.auxiliary = auxiliary.with_options(write_concern=concern)
+
+
 class Connection:
     """A client and the collections. May be used from several threads, and not over a fork."""
 
@@ -54,6 +67,8 @@ class Connection:
         self.usable = True
         """False: a database of an older release, which can be read only."""
         self._hook = hook
+        self.is_of_runner = False
+        """Changes by the runner are no news to this process: its processes tell each other."""
         self._counting = threading.Lock()
         self._bumped_at = -_BUMP_SECONDS
         self._bumper: threading.Timer | None = None
@@ -76,6 +91,7 @@ class Connection:
         self.auxiliary: Collection[Any] = self.database[names.auxiliary]
         self.batches: Collection[Any] = self.database[names.batches]
         self.intents: Collection[Any] = self.database[names.intents]
+        self.quick = Quick(self.jobs, self.flows, self.auxiliary)
 
     def _find_out(self) -> bool:
         """Whether the server has transactions (replica set or sharded cluster)."""
@@ -112,7 +128,7 @@ class Connection:
     def reserve_numbers(self, count: int) -> int:
         """The first of ``count`` numbers that nobody else gets."""
         self.announce("reserve")
-        document = self.auxiliary.find_one_and_update(COUNTER, {"$inc": {"next_id": count}})
+        document = self.quick.auxiliary.find_one_and_update(COUNTER, {"$inc": {"next_id": count}})
         if document is None:
             raise QueueDatabaseError(
                 f"{self.where} has lost its counter of ids",
@@ -143,15 +159,18 @@ class Connection:
             self._bumped_at = time.monotonic()
         self.announce("bump")
         with suppress(*((errors.PyMongoError,) if only_if_due else ())):
-            self.auxiliary.update_one(COUNTER, {"$inc": {"changes": 1}})
+            change = {"changes": 1, "changes_of_runner": 1} if self.is_of_runner else {"changes": 1}
+            self.quick.auxiliary.update_one(COUNTER, {"$inc": change})
             with self._counting:
                 self._own_changes += 1
 
     def changed_by_others(self) -> bool:
         """Whether others have changed something since the last call."""
-        document = self.auxiliary.find_one(COUNTER, {"changes": 1}) or {}
+        document = self.auxiliary.find_one(COUNTER, {"changes": 1, "changes_of_runner": 1}) or {}
         with self._counting:
             present, own = int(document.get("changes") or 0), self._own_changes
+            if self.is_of_runner:
+                present, own = present - int(document.get("changes_of_runner") or 0), 0
             seen, self._seen_changes, self._own_changes = self._seen_changes, present, 0
         return seen is None or present != seen + own
 

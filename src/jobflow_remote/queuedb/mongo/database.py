@@ -93,6 +93,9 @@ class MongoQueueDatabase(QueueDatabase):
     def describe(self) -> str:
         return self._connection.where
 
+    def join_session(self) -> None:
+        self._connection.is_of_runner = True
+
     def changed_by_others(self) -> bool:
         with self._reading() as connection:
             return connection.changed_by_others()

@@ -39,6 +39,8 @@ _HOLD_SECONDS = 1.0
 """How long a unit waits for a flow with others in hand; then it lets go and begins again."""
 _GIVE_UP_SECONDS = 60.0
 _FORGOTTEN = timedelta(minutes=10)
+_HELP_SECONDS = 0.5
+"""When a unit that is committed, but not through, is given a hand: the server may have lost that it was."""
 _SMALL_BYTES = 2**18
 """What a flow's document may have to take up for a moment."""
 
@@ -212,6 +214,8 @@ class _Intent:
         self.flows: dict[str, Document] = {}
         self.committed = False
         self._inserted = False
+        self._journaled = False
+        """The holds outlast a server that is killed."""
         self._began = time.monotonic()
 
     def session(self) -> None:
@@ -222,11 +226,10 @@ class _Intent:
 
     def hold(self, wanted: set[str]) -> None:
         """Mark the flows as held; waits for others."""
-        connection = self._connection
-        missing, pause = sorted(wanted - self.held), 0.002
+        missing, pause = sorted(wanted - self.held), 0.004
         stamp = self.stamp()
         while missing:
-            connection.announce("hold")
+            self._connection.announce("hold")
             found = self._mark(missing, stamp)
             others = []
             for flow in found:
@@ -236,43 +239,49 @@ class _Intent:
                 else:
                     others.append((flow["uuid"], holder))
             missing = [uuid for uuid, _ in others]
-            if missing and not self._persuade([holder for _, holder in others]):
+            if missing and not self._persuade(others):
                 if time.monotonic() > self._began + _HOLD_SECONDS:
                     raise _Busy(", ".join(missing[:3]))
                 time.sleep(pause * random.uniform(0.5, 1.5))
-                pause = min(pause * 1.5, 0.03)
+                pause = min(pause * 2, 0.05)
         self.held |= wanted
         self._began = time.monotonic()
 
     def _mark(self, uuids: Sequence[str], stamp: Document) -> list[Document]:
         """Hold those that nobody holds; all of them, as they are then."""
-        flows, mark = self._connection.flows, {"$set": {schema.TXN: stamp}}
+        mark, among = {"$set": {schema.TXN: stamp}}, {"uuid": {"$in": uuids}}
         if len(uuids) == 1:  # what a runner does most of the time, by one operation
             free = {"uuid": uuids[0], schema.TXN: None}
+            flows = self._connection.quick.flows
             marked = flows.find_one_and_update(free, mark, schema.FLOW_SUMMARY, return_document=True)
             if marked is not None:
                 return [marked]
         else:
-            flows.update_many({"uuid": {"$in": uuids}, schema.TXN: None}, mark)
-        return list(flows.find({"uuid": {"$in": uuids}}, schema.FLOW_SUMMARY))
+            self._connection.flows.update_many({**among, schema.TXN: None}, mark)
+            self._journaled = True
+        return list(self._connection.flows.find(among, schema.FLOW_SUMMARY))
 
     def stamp(self) -> Document:
         """Who holds."""
         return {"id": self.id, **self._connection.identity, "at": self._connection.clock()}
 
-    def _persuade(self, holders: Sequence[Document]) -> bool:
-        """Bring units of dead processes to their end; whether there was one."""
-        dead = {holder["id"] for holder in holders if holder and is_abandoned(self._connection, holder)}
-        for txn in dead:
-            settle(self._connection, txn)
-        return bool(dead) or not all(holders)
+    def _persuade(self, others: Sequence[tuple[str, Document]]) -> bool:
+        """Bring units to their end that do not get there by themselves; whether there was one, or has been."""
+        stuck = {holder["id"]: (uuid, holder) for uuid, holder in others if holder}
+        moved = len(stuck) < len(others)
+        for txn, (uuid, holder) in stuck.items():
+            if is_abandoned(self._connection, holder):
+                settle(self._connection, txn)
+                moved = True
+            elif "operations" in holder and _seen_for(holder) > _HELP_SECONDS:
+                finish_in_flow(self._connection, uuid, txn)
+                moved = True
+        return moved
 
     def commit(self, plan: Plan) -> None:
         """Insert what is new, invisible; then the intent; then do what it says."""
         connection = self._connection
         self._insert_invisible(plan)
-        if time.monotonic() > self._began + _PATIENCE_SECONDS / 2:
-            self._renew()
         self._complete_flows(plan)
         first, *others = plan.pack()
         if len(self.flows) == 1 and not self._inserted and not others and len(first) < _SMALL_BYTES:
@@ -280,6 +289,7 @@ class _Intent:
             self.committed = True
             carry_out(connection, self.id, plan)
             return
+        self._make_certain(len(self.flows) + len(plan.new_flows))
         for part in others:
             connection.announce("part of the intent")
             connection.intents.insert_one({"of": self.id, "operations": part})
@@ -309,12 +319,20 @@ class _Intent:
         new = bool(plan.new_jobs or plan.new_flows)
         return {"operations": operations, "parts": parts, "new": new, **self._connection.identity}
 
-    def _renew(self) -> None:
-        """The holder's time begins anew (an insertion of very many jobs takes long)."""
+    def _make_certain(self, holds: int) -> None:
+        """Have the holds outlast a server that is killed before the intent is there.
+
+        The holder's time begins anew, too: an insertion of very many jobs takes long.
+        """
+        certain = self._journaled or not self.flows
+        if certain and time.monotonic() < self._began + _PATIENCE_SECONDS / 2:
+            return
         self._connection.announce("hold on")
-        self._connection.flows.update_many(
+        done = self._connection.flows.update_many(
             {"derived.txn.id": self.id}, {"$set": {"derived.txn.at": self._connection.clock()}}
         )
+        if done.matched_count < holds:
+            raise _Busy("given up")
 
     def _complete_flows(self, plan: Plan) -> None:
         """Every flow that is held gets a last operation, which lets it go."""
@@ -389,18 +407,20 @@ def _try(connection: Connection, unit: _Intent, end: Callable[[], bool]) -> bool
 def carry_out(connection: Connection, txn: ObjectId, plan: Plan, *, new: bool = False, intents: int = 0) -> None:
     """Do what an intent says, let the flows go, and remove the intent. May be repeated.
 
-    ``intents``: how many documents it has; none if it is in the flow, and goes with the hold.
+    ``intents``: how many documents it has; none if it is in the flow, and goes with the hold. Then nothing waits for
+    the journal: a server that loses the end of a unit finds its beginning.
     """
+    at = connection if intents else connection.quick
     operations = list(plans.job_operations(plan))
     if operations:
         connection.announce("jobs")
-        connection.jobs.bulk_write(operations, ordered=False)
+        at.jobs.bulk_write(operations, ordered=False)
     if new:
         _reveal(connection, txn)
     operations = list(plans.flow_operations(plan, {"derived.txn.id": txn}))
     if operations:
         connection.announce("flows")
-        connection.flows.bulk_write(operations)
+        at.flows.bulk_write(operations)
     connection.bump()
     if intents:
         connection.announce("done")
@@ -445,10 +465,17 @@ def settle(connection: Connection, txn: ObjectId, *, mark: bool = True) -> bool:
     connection.flows.update_many(
         {"derived.txn.id": txn, schema.OPERATIONS: {"$exists": False}}, {"$unset": {schema.TXN: ""}}
     )
-    committed = connection.flows.find_one({"derived.txn.id": txn}, {schema.OPERATIONS: 1})
-    if committed is not None:
-        carry_out(connection, txn, Plan.unpack([committed["derived"]["txn"]["operations"]]))
-    return committed is not None
+    held = connection.flows.find_one({"derived.txn.id": txn}, {"uuid": 1})
+    return held is not None and finish_in_flow(connection, held["uuid"], txn)
+
+
+def finish_in_flow(connection: Connection, uuid: str, txn: ObjectId) -> bool:
+    """Carry out what a flow is held for; whether it still was. Its owner may be at it: each step is done once."""
+    flow = connection.flows.find_one({"uuid": uuid, "derived.txn.id": txn}, {schema.OPERATIONS: 1})
+    operations = flow["derived"]["txn"].get("operations") if flow else None
+    if operations is not None:
+        carry_out(connection, txn, Plan.unpack([operations]))
+    return operations is not None
 
 
 def _go_forward(connection: Connection, intent: Document) -> None:
@@ -466,8 +493,13 @@ def is_abandoned(connection: Connection, holder: Document) -> bool:
         return True
     if holder.get("host") == connection.identity["host"] and not _is_alive(holder["pid"]):
         return True
-    first = _first_seen.setdefault((holder["id"], holder.get("at")), time.monotonic())
-    return time.monotonic() - first > _PATIENCE_SECONDS
+    return _seen_for(holder) > _PATIENCE_SECONDS
+
+
+def _seen_for(holder: Document) -> float:
+    """For how many seconds this process has seen a holder."""
+    now = time.monotonic()
+    return now - _first_seen.setdefault((holder["id"], holder.get("at")), now)
 
 
 def _is_alive(pid: int) -> bool:
