@@ -218,6 +218,36 @@ def test_actions_with_the_mouse(world: World, open_page: OpenPage) -> None:
     assert world.job(uuids[0])["history"][-1]["why"] == "by mistake"
 
 
+def test_how_jobs_run_is_set_in_a_dialog(world: World, open_page: OpenPage) -> None:
+    _, uuids = world.add_flow("setting_a setting_b")
+    page = open_page("/jobs?name=setting*&sort=db_id&order=asc")
+    wait_until_live(page)
+    page.check("[data-page]")
+    page.click("button[value=set]")
+    page.wait_for_selector("dialog[open]")
+    page.fill("dialog input[name=priority]", "high")
+    page.fill("dialog textarea[name=resources]", "nodes=2")
+    page.click("dialog .buttons button")
+    page.wait_for_selector("dialog .notice.error")
+    assert page.input_value("dialog textarea[name=resources]") == "nodes=2"
+    page.fill("dialog input[name=priority]", "5")
+    page.click("dialog .buttons button")
+    page.wait_for_selector("#toasts .notice.done")
+    assert not page.locator("dialog[open]").count()
+    page.click("#toasts summary")
+    assert "setting_b: set properties" in page.inner_text("#toasts")
+    for uuid in uuids:
+        assert (world.job(uuid)["priority"], world.job(uuid)["resources"]) == (5, {"nodes": 2})
+    page.click("#toasts button")
+    page.click("tbody a >> nth=0")
+    page.wait_for_selector("h1:has-text('setting_a')")
+    page.click("button[value=set_state]")
+    page.select_option("dialog select", "COMPLETED")
+    page.click("dialog .buttons button")
+    page.wait_for_function("() => document.querySelector('.page-head .state').textContent === 'COMPLETED'")
+    assert world.job(uuids[1])["state"] == "READY"
+
+
 def test_filters_sorting_and_the_way_back(world: World, open_page: OpenPage) -> None:
     world.add_flow(" ".join(f"sorted_{number:02}" for number in range(25)))
     page = open_page("/jobs")

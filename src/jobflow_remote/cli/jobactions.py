@@ -14,7 +14,8 @@ from jobflow_remote.cli.jfr_typer import JFRTyper
 from jobflow_remote.cli.output import confirm, out_console, print_error, print_json, print_message, print_note
 from jobflow_remote.cli.parsing import parse_assignment, parse_settings
 from jobflow_remote.cli.selecting import JobQuery
-from jobflow_remote.errors import ConfigError, JobflowRemoteError
+from jobflow_remote.control import runsettings
+from jobflow_remote.errors import JobflowRemoteError
 from jobflow_remote.model.states import JobState
 
 if TYPE_CHECKING:  # listings load this module, and act upon nothing
@@ -391,15 +392,12 @@ def set_state(
 
 def _check_worker(name: str | None) -> None:
     if name is not None:
-        current().services().worker(name)
+        runsettings.check_worker(current().services().project, name)
 
 
 def _check_exec_config(name: str | None) -> None:
-    known = current().services().project.exec_config if name is not None else {}
-    if name is not None and name not in known:
-        raise ConfigError(
-            f"the project has no exec_config {name!r}", hint=f"it has {', '.join(known) or 'none'}"
-        )
+    if name is not None:
+        runsettings.check_exec_config(current().services().project, name)
 
 
 def set_worker(
@@ -463,19 +461,9 @@ def set_resources(
     """Set the resources of jobs that the runner has not in hand."""
     from jobflow_remote.control import act
 
-    values = _as_qresources(resources) if qresources else resources
+    values = runsettings.make_qresources(resources) if qresources else resources
     decide = act.set_properties(act.RunSettings(resources=values, merge=not replace))
     _set(decide, "set the resources of", which, raise_on_error, yes, verbosity)
-
-
-def _as_qresources(values: dict[str, Any]) -> dict[str, Any]:
-    from qtoolkit.core.data_objects import QResources
-
-    try:
-        serialised: dict[str, Any] = QResources(**values).as_dict()
-    except Exception as error:
-        raise ConfigError(f"these are no QResources: {error}") from error
-    return serialised
 
 
 def set_priority(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
+
+from jobflow_remote.control.runsettings import json_or_text
+from jobflow_remote.control.runsettings import parse_dict as parse_dict
+from jobflow_remote.control.runsettings import parse_settings as parse_settings
 
 _START_FORMATS = ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S")
 _END_FORMATS = _START_FORMATS
@@ -43,22 +46,6 @@ def parse_end_date(text: str | datetime) -> datetime:
     return moment
 
 
-def parse_dict(text: str | dict[str, Any]) -> dict[str, Any]:
-    """A JSON object, or ``key=value,key=value`` with texts as values."""
-    if isinstance(text, dict):
-        return text
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError:
-        value = None
-    if isinstance(value, dict):
-        return value
-    pairs = [chunk.split("=") for chunk in text.split(",")]
-    if any(len(pair) != 2 or not pair[0].strip() for pair in pairs):
-        raise ValueError(f"{text!r} is neither a JSON object nor key=value,key=value")
-    return {key.strip(): content for key, content in pairs}
-
-
 def parse_query(text: str | dict[str, Any]) -> dict[str, Any]:
     """A filter: as :func:`parse_dict`, with moments written as ``{"$date": "2025-03-17T18:30:00Z"}``."""
     query: dict[str, Any] = _with_moments(parse_dict(text))
@@ -81,13 +68,6 @@ def _with_moments(value: Any) -> Any:
     return {key: _with_moments(each) for key, each in value.items()}
 
 
-def parse_settings(text: str | dict[str, Any]) -> dict[str, Any]:
-    """A JSON object, or ``key=value,key=value`` with values in JSON where they are, and texts else."""
-    found = parse_dict(text)
-    is_json = isinstance(text, dict) or text.lstrip().startswith("{")
-    return found if is_json else {key: _json_or_text(value) for key, value in found.items()}
-
-
 def parse_assignment(text: str | tuple[str, Any]) -> tuple[str, Any]:
     """``name=value``: the value in JSON if it is, else a text."""
     if isinstance(text, tuple):
@@ -95,14 +75,7 @@ def parse_assignment(text: str | tuple[str, Any]) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise ValueError(f"{text!r} is not NAME=VALUE")
-    return name.strip(), _json_or_text(value)
-
-
-def _json_or_text(value: Any) -> Any:
-    try:
-        return json.loads(value) if isinstance(value, str) else value
-    except json.JSONDecodeError:
-        return value
+    return name.strip(), json_or_text(value)
 
 
 def parse_job_index(text: str | tuple[str, int]) -> tuple[str, int]:

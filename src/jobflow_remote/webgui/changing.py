@@ -36,11 +36,17 @@ def change_jobs(request: Request) -> Response:
     def change(opened: Opened) -> Response:
         form = request.state.form
         wish = jobactions.read_wish(opened, form)
-        if is_api(request) and first(form, "dry_run"):
-            return json_answer(_plain_outlook(jobactions.look_ahead(opened, wish)))
-        if wish.action.asks and not _is_confirmed(request, len(wish.keys)):
-            seen, outlook = seen_by(request, opened), jobactions.look_ahead(opened, wish)
-            return _ask(request, opened, asking.ask_about_jobs(seen, outlook, _back(request)))
+        if is_api(request):
+            wish.check(opened.project)
+            if first(form, "dry_run"):
+                return json_answer(_plain_outlook(jobactions.look_ahead(opened, wish)))
+        elif wish.action.asks:
+            confirmed, problem = _is_confirmed(request, len(wish.keys)), wish.find_problem(opened.project)
+            if problem or not confirmed:
+                outlook = jobactions.look_ahead(opened, wish, complete=problem is None)
+                told = problem if confirmed else None
+                question = asking.ask_about_jobs(seen_by(request, opened), outlook, _back(request), told)
+                return _ask(request, opened, question)
         return _start(request, opened, wish.title, lambda task: jobactions.perform(opened, wish, task))
 
     return _guarded(request, change)
@@ -137,4 +143,5 @@ def _plain_outlook(outlook: jobactions.Outlook) -> dict[str, Any]:
         "possible": outlook.possible,
         "changed": outlook.changed,
         "refusals": list(outlook.refusals),
+        "jobs": [jobactions.plain_outcome(outcome) for outcome in outlook.outcomes or ()],
     }

@@ -218,6 +218,7 @@ def _fields_of_json(text: str) -> Form:
         if isinstance(value, list)
         else [value if isinstance(value, str) else json.dumps(value)]
         for key, value in content.items()
+        if value is not None
     }
 
 

@@ -10,6 +10,7 @@ from fasthtml.components import H1, Code, P, Td, Tr
 from starlette.requests import Request
 from starlette.responses import Response
 
+from jobflow_remote.model.states import JobState
 from jobflow_remote.webgui.answers import API, json_answer, seen_by
 from jobflow_remote.webgui.flowactions import LABELS
 from jobflow_remote.webgui.jobactions import ACTIONS
@@ -47,6 +48,13 @@ _CHANGES: tuple[tuple[str, str, dict[str, Any]], ...] = (
         "filter": {"type": "string", "description": "as the query of an address of /jobs"},
         "force": {"type": "boolean"}, "outputs": {"type": "boolean"}, "files": {"type": "boolean"},
         "dry_run": {"type": "boolean"}, "why": {"type": "string"},
+        "worker": {"type": "string", "description": "for `set`"},
+        "priority": {"type": "integer", "description": "for `set`"},
+        "exec_config": {"type": "string", "description": "for `set`: a name of the project's"},
+        "resources": {"type": "object", "description": "for `set`; those not named stay, unless `replace`"},
+        "replace": {"type": "boolean"},
+        "qresources": {"type": "boolean", "description": "the names of `resources` are those of QResources"},
+        "new_state": {"enum": [state.value for state in JobState], "description": "for `set_state`"},
     }),
     ("/flows/act", "Act on flows; an empty selection changes nothing", {
         "action": {"enum": list(LABELS)},

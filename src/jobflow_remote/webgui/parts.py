@@ -164,13 +164,22 @@ def post_button(
     )
 
 
-def choice(name: str, label: str, options: Iterable[tuple[str, str]], chosen: Iterable[str]) -> Element:
+def choice(
+    name: str,
+    label: str,
+    options: Iterable[tuple[str, str]],
+    chosen: Iterable[str],
+    *,
+    required: bool = False,
+) -> Element:
     """A labelled list to choose from."""
     selected = set(chosen)
     return Label(
         Span(label),
         Select(
-            *(Option(text, value=value, selected=value in selected) for value, text in options), name=name
+            *(Option(text, value=value, selected=value in selected) for value, text in options),
+            name=name,
+            required=required,
         ),
     )
 

@@ -16,7 +16,9 @@ logger = logging.getLogger(__name__)
 
 _KEPT = 50
 _TOLD = 20
-"""How many refusals are told one by one."""
+"""How many messages are told one by one."""
+_ACCOUNTED = 500
+"""Of how many jobs is told what became of each; refusals come first."""
 
 
 @dataclass
@@ -31,6 +33,10 @@ class Task:
     changed: int = 0
     refused: int = 0
     messages: list[str] = field(default_factory=list)
+    done_jobs: list[dict[str, Any]] = field(default_factory=list)
+    """What became of jobs that were changed."""
+    refused_jobs: list[dict[str, Any]] = field(default_factory=list)
+    """Why others were not."""
     error: str | None = None
     hint: str | None = None
     key: str = field(default_factory=lambda: token_hex(8))
@@ -43,6 +49,17 @@ class Task:
         elif len(self.messages) == _TOLD:
             self.messages.append("… and more like these")
 
+    def tell(self, outcome: dict[str, Any]) -> None:
+        """What became of one job."""
+        told = self.done_jobs if outcome["done"] else self.refused_jobs
+        if len(told) < _ACCOUNTED:
+            told.append(outcome)
+
+    @property
+    def account(self) -> list[dict[str, Any]]:
+        """What became of jobs, those that were refused first."""
+        return [*self.refused_jobs, *self.done_jobs]
+
     @property
     def is_done(self) -> bool:
         """Whether it has ended."""
@@ -53,7 +70,7 @@ class Task:
         return {
             "key": self.key, "title": self.title, "total": self.total, "done": self.done, "changed": self.changed,
             "refused": self.refused, "messages": list(self.messages), "error": self.error, "hint": self.hint,
-            "ended": self.is_done,
+            "ended": self.is_done, "jobs": self.account,
         }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from tests.unit.cli.conftest import World
@@ -19,7 +20,9 @@ def keys(*uuids: str) -> list[str]:
     return [f"{uuid}:1" for uuid in uuids]
 
 
-@pytest.mark.parametrize("action", ["pause", "play", "resume", "retry", "rerun", "stop", "delete"])
+@pytest.mark.parametrize(
+    "action", ["pause", "play", "resume", "retry", "rerun", "stop", "delete", "set", "set_state"]
+)
 @pytest.mark.parametrize("selection", [{}, {"job": ""}, {"scope": "filter", "filter": "name=nothing*"}])
 def test_an_empty_selection_changes_nothing(
     world: World, visitor: Visitor, action: str, selection: dict[str, str]
@@ -134,7 +137,13 @@ def test_dry_run_for_programs(world: World, visitor: Visitor) -> None:
         "possible": 1,
         "changed": 1,
         "refusals": [],
-    }
+        "jobs": [
+            {
+                "db_id": "1", "uuid": first, "index": 1, "name": "a", "done": True, "what": "stop", "before": "READY",
+                "after": "USER_STOPPED", "along": [], "refusal": None, "hint": None,
+            }
+        ],
+    }  # fmt: skip
     assert states(world, first) == ["READY"]
 
 
@@ -194,3 +203,137 @@ def test_deleting_a_job_asks_and_says_what_goes_with_it(world: World, visitor: V
     assert world.queue.count_jobs({}) == 2
     visitor.post("/jobs/act", {"action": "delete", "job": keys(first), "confirmed": "1"})
     assert [job["uuid"] for job in world.queue.find_jobs({})] == [second]
+
+
+# -- how jobs run ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def other_worker(world: World) -> None:
+    """A second worker in the project."""
+    (file,) = world.projects_folder.glob("*.yaml")
+    text = file.read_text()
+    worker = (
+        f"workers:\n  other_worker: {{type: local, scheduler_type: shell, work_dir: {world.folder}/other}}\n"
+    )
+    file.write_text(text.replace("workers:\n", worker))
+
+
+@pytest.mark.usefixtures("other_worker")
+def test_settings_are_asked_for_and_set_like_on_the_command_line(world: World, visitor: Visitor) -> None:
+    _, (first, second) = world.add_flow("relaxed bands")
+    world.change(second, JobState.PAUSED, resources={"nodes": 1, "time": "1:00"})
+    which = {"action": "set", "job": keys(first, second)}
+    question = visitor.post("/jobs/act", which)
+    for part in (
+        "Settings of 2 jobs",
+        "relaxed",
+        "bands",
+        "other_worker",
+        "Set for 2 jobs",
+        "not the same for all",
+    ):
+        assert part in question, part
+    given = {"worker": "other_worker", "priority": "7", "resources": "nodes=2"}
+    told = visitor.post("/jobs/act", {**which, "confirmed": "2", **given})
+    assert "2 changed" in told
+    for part in ("Set worker other_worker, priority 7, resources nodes=2 of 2 jobs", "set properties"):
+        assert part in told, part
+    after = [world.job(uuid) for uuid in (first, second)]
+    assert [(job["worker"], job["priority"]) for job in after] == [("other_worker", 7)] * 2
+    assert [job["resources"] for job in after] == [{"nodes": 2}, {"nodes": 2, "time": "1:00"}]
+    assert after[0]["history"][-1]["event"] == "set_properties"
+    assert "other_worker" in visitor.get("/jobs/1")
+
+
+@pytest.mark.usefixtures("other_worker")
+def test_each_job_is_accounted_for(world: World, visitor: Visitor) -> None:
+    _, (first, second, third) = world.add_flow("runs rests waits")
+    world.run_job(first, JobState.RUNNING)
+    which = {"action": "set", "job": keys(first, second, third)}
+    assert "1 job in hand" in visitor.post("/jobs/act", which)
+    told = visitor.post("/jobs/act", {**which, "confirmed": "3", "worker": "other_worker"})
+    for part in ("2 changed, 1 left", "while it is RUNNING", "rests", "waits"):
+        assert part in told, part
+    assert [world.job(uuid)["worker"] for uuid in (first, second)] == ["local_shell", "other_worker"]
+    told = visitor.post("/jobs/act", {**which, "confirmed": "3", "priority": "-3"})
+    assert "3 changed" in told
+    assert world.job(first)["priority"] == -3
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "nothing is to be set"), ({"worker": "nowhere"}, "has no worker"), ({"priority": "high"}, "whole number"),
+        ({"exec_config": "none"}, "has no exec_config"), ({"resources": "{broken"}, "neither a JSON object"),
+        ({"resources": "colour=red", "qresources": "1"}, "no QResources"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_set_is_asked_again(
+    world: World, visitor: Visitor, given: dict[str, str], said: str
+) -> None:
+    """With what was typed, so that it need not be typed again."""
+    _, (first,) = world.add_flow("a")
+    before = world.job(first)
+    which: dict[str, Any] = {"action": "set", "job": keys(first), **given}
+    question = visitor.post("/jobs/act", {**which, "confirmed": "1"})
+    assert said in question
+    assert 'data-fragment="dialog"' in question
+    assert all(which[name] in question for name in ("priority", "resources") if name in which)
+    assert world.job(first) == before
+    answer = visitor.client.post(
+        "/api/v1/projects/tutorial/jobs/act", json=which, headers={"x-form-key": visitor.form_key}
+    )
+    assert answer.status_code == 409
+    assert said in answer.json()["error"]
+
+
+def test_a_state_is_written_after_a_warning(world: World, visitor: Visitor) -> None:
+    _, (first, second) = world.add_flow("broken next")
+    world.run_job(first, JobState.FAILED)
+    which = {"action": "set_state", "job": keys(first)}
+    question = visitor.post("/jobs/act", which)
+    assert "without any check" in question
+    assert "no state was chosen" in visitor.post("/jobs/act", {**which, "confirmed": "1"})
+    told = visitor.post(
+        "/jobs/act", {**which, "confirmed": "1", "new_state": "COMPLETED", "why": "looked at it"}
+    )
+    assert "FAILED → COMPLETED" in told
+    assert states(world, first, second) == ["COMPLETED", "READY"]
+    assert world.job(first)["history"][-1]["why"] == "looked at it"
+
+
+def test_settings_as_json(world: World, visitor: Visitor) -> None:
+    _, (second, first) = world.add_flow("a b")
+    world.run_job(second, JobState.RUNNING)
+
+    def act(**content: object) -> dict[str, Any]:
+        answer = visitor.client.post(
+            "/api/v1/projects/tutorial/jobs/act", json={"job": keys(first, second), **content},
+            headers={"x-form-key": visitor.form_key},
+        )  # fmt: skip
+        while answer.status_code == 202:
+            answer = visitor.client.get(f"/api/v1/projects/tutorial/tasks/{answer.json()['key']}")
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    wish = {"action": "set", "resources": {"nodes": 2}, "priority": 5, "worker": None}
+    looked = act(**wish, dry_run=True)
+    assert (looked["selected"], looked["possible"]) == (2, 1)
+    done = act(**wish)
+    assert (done["changed"], done["refused"]) == (1, 1)
+    assert [(job["db_id"], job["done"]) for job in done["jobs"]] == [("1", False), ("2", True)]
+    assert (world.job(first)["resources"], world.job(first)["priority"]) == ({"nodes": 2}, 5)
+    act(action="set_state", new_state="READY", why="api")
+    assert states(world, first, second) == ["READY", "READY"]
+
+
+def test_the_page_of_a_task_tells_of_each_job(world: World, visitor: Visitor) -> None:
+    _, uuids = world.add_flow(" ".join(f"n{number}" for number in range(25)))
+    told = visitor.post("/jobs/act", {"action": "pause", "job": keys(*uuids)})
+    found = re.search(r'href="(/p/tutorial/tasks/\w+)"', told)
+    assert found
+    page = visitor.client.get(found[1], headers=HTML).text
+    assert page.count("WAITING → PAUSED") == 24
+    assert f'href="{ROOT}/jobs/25"' in page

@@ -168,6 +168,8 @@ def test_one_job(world: World, visitor: Visitor) -> None:
         "play": False,
         "pause": False,
         "stop": False,
+        "set": True,
+        "set_state": True,
         "delete": True,
     }
     assert [entry["state"] for entry in data["job"]["history"]][-1] == "REMOTE_ERROR"

@@ -68,7 +68,10 @@ def read(opened: Opened, key: str, index: int | None = None) -> dict[str, Any]:
 
 def possible_actions(state: JobState) -> dict[str, bool]:
     """Action → whether it takes a job in this state; those that need insisting count."""
-    return {name: state in lifecycle.sources(action.event, force=True) for name, action in ACTIONS.items()}
+    return {
+        name: action.event is None or state in lifecycle.sources(action.event, force=True)
+        for name, action in ACTIONS.items()
+    }
 
 
 def render(seen: Seen, data: Mapping[str, Any]) -> Element:
@@ -93,10 +96,7 @@ def render(seen: Seen, data: Mapping[str, Any]) -> Element:
         _lazy("What it printed", f"{address}/printed?index={job['index']}"),
         _lazy("Files of the run folder", f"{address}/files?index={job['index']}"),
         _lazy("Output", f"{address}/output?index={job['index']}"),
-        _folded(
-            "How it runs",
-            {key: job.get(key) for key in ("resources", "exec_config", "priority", "stored_data")},
-        ),
+        section("How it runs", _settings(job), key="settings"),
         _folded("Metadata", (job.get("job") or {}).get("metadata") or {}),
         Div(data_watch=f"{job['uuid']}:{job['index']}", hidden=True),
         heading=heading,
@@ -185,6 +185,22 @@ def _facts(seen: Seen, job: Mapping[str, Any]) -> Element:
         ("Superseded", "yes: a rerun of its parent replaced it" if job.get("superseded") else None),
     ]
     return facts((name, value) for name, value in values if value)
+
+
+def _settings(job: Mapping[str, Any]) -> Element:
+    """What ``Settings …`` sets, and what jobs stored."""
+    values: list[tuple[str, Any]] = [("Worker", job["worker"]), ("Priority", str(job.get("priority") or 0))]
+    long: list[Element] = []
+    for key, label in (("exec_config", "Execution configuration"), ("resources", "Resources"),
+                       ("stored_data", "Stored data")):  # fmt: skip
+        value = job.get(key)
+        if isinstance(value, str):
+            values.append((label, value))
+        elif value:
+            long.append(Details(Summary(label), text_block(to_json(value, indent=2), label=label)))
+        elif key != "stored_data":
+            values.append((label, "as the worker has it" if key == "resources" else "none"))
+    return Div(facts(values), *long)
 
 
 def _link(seen: Seen, db_id: str) -> Element:

@@ -53,7 +53,9 @@ function toast(element, seconds) {
   close.addEventListener("click", () => element.remove());
   element.append(close);
   $("#toasts").append(element);
-  if (seconds) setTimeout(() => element.remove(), seconds * 1000);
+  // it goes by itself, but not while somebody reads it
+  const go = () => (element.matches(":hover, :focus-within, :has(details[open])") ? setTimeout(go, 2000) : element.remove());
+  if (seconds) setTimeout(go, seconds * 1000);
 }
 
 async function follow(box) {
