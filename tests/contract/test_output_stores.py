@@ -1,4 +1,4 @@
-"""Output stores on real servers: MongoDB, with blobs in GridFS, in S3, and in collections."""
+"""Output stores on real servers: MongoDB, with blobs in GridFS, in S3, in Azure Blob, and in collections."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 from pymongo import MongoClient
+from tests.services.azurite import Azurite
 from tests.services.missing import or_skip
 from tests.services.mongod import Mongod
 from tests.services.objectstore import CREDENTIALS, ObjectStore
@@ -22,6 +23,13 @@ Spec = dict[str, Any]
 @pytest.fixture(scope="module")
 def objects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
     server = or_skip(ObjectStore(tmp_path_factory.mktemp("objects")).start)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+    server = or_skip(Azurite(tmp_path_factory.mktemp("azurite")).start)
     yield server
     server.stop()
 
@@ -50,6 +58,15 @@ def s3_store(server: Mongod, database: str, objects: ObjectStore, bucket: str) -
     }
 
 
+def azure_store(server: Mongod, database: str, azurite: Azurite, container: str) -> Spec:
+    return {
+        "type": "AzureBlobStore",
+        "container_name": container,
+        "azure_client_info": {"connection_string": azurite.connection_string},
+        "index": mongo_store(server, database, "azure_index"),
+    }
+
+
 @pytest.fixture(
     params=[
         "MongoStore",
@@ -58,15 +75,21 @@ def s3_store(server: Mongod, database: str, objects: ObjectStore, bucket: str) -
         "GridFSURIStore",
         "compressed GridFSStore",
         "S3Store",
+        "AzureBlobStore",
     ]
 )
 def store(
-    request: pytest.FixtureRequest, mongo_standalone: Mongod, database: str, objects: ObjectStore
+    request: pytest.FixtureRequest, mongo_standalone: Mongod, database: str
 ) -> Iterator[OutputStore]:
     """Outputs in MongoDB, blobs in a store of each kind."""
     *compressed, kind = request.param.split()
-    if kind == "S3Store":
-        blobs = s3_store(mongo_standalone, database, objects, objects.make_bucket(f"jf-{uuid4().hex[:12]}"))
+    name = f"jf-{uuid4().hex[:12]}"
+    if kind == "AzureBlobStore":
+        azurite: Azurite = request.getfixturevalue("azurite")
+        blobs = azure_store(mongo_standalone, database, azurite, azurite.make_container(name))
+    elif kind == "S3Store":
+        objects: ObjectStore = request.getfixturevalue("objects")
+        blobs = s3_store(mongo_standalone, database, objects, objects.make_bucket(name))
     else:
         blobs = mongo_store(mongo_standalone, database, "blobs", kind) | (
             {"compression": True} if compressed else {}
@@ -146,6 +169,19 @@ def test_objects_go_with_their_blobs(mongo_standalone: Mongod, database: str, ob
     assert objects.keys(bucket) == ["b"]
     store.remove_outputs([("u", 1)])
     assert objects.keys(bucket) == []
+    store.close()
+
+
+def test_blobs_in_azure_go_too(mongo_standalone: Mongod, database: str, azurite: Azurite) -> None:
+    container = azurite.make_container("jf-blobs")
+    store = OutputStore.from_spec({
+        "docs_store": mongo_store(mongo_standalone, database, "outputs"),
+        "additional_stores": {"data": azure_store(mongo_standalone, database, azurite, container)},
+    })  # fmt: skip
+    store.store_output(document("u", "b"), {"data": [blob("b", "u", 5)]}, db_id="1")
+    assert azurite.names(container) == ["b"]
+    store.remove_outputs([("u", 1)])
+    assert azurite.names(container) == []
     store.close()
 
 
