@@ -38,6 +38,7 @@ MODULE = """
             "cores": sorted(os.sched_getaffinity(0)), "main": threading.current_thread() is threading.main_thread(),
         }
     def prints(): print("to stdout"); print("to stderr", file=sys.stderr); os.system("echo by a child")
+    def logs(): import logging; logging.getLogger("of.the.job").info("to the log"); logging.basicConfig(level=0)
     def leaves(code): os._exit(code)
     def kills_group(): os.killpg(os.getpgrp(), signal.SIGKILL)
     def closes(): os.closerange(3, 500); return "closed"
@@ -139,6 +140,13 @@ def test_jobs_give_their_results(servant: Servant) -> None:
     orders = [servant.start("add", number, 1) for number in range(6)]
     assert servant.wait(*orders) == [0] * 6
     assert [output(order) for order in orders] == [1, 2, 3, 4, 5, 6]
+
+
+def test_what_jobs_log_is_in_their_own_output(servant: Servant) -> None:
+    orders = [servant.start("logs"), servant.start("logs")]
+    assert servant.wait(*orders) == [0, 0]
+    for order in orders:
+        assert (Path(order.folder) / "queue.out").read_text().count("to the log") == 1
 
 
 def test_a_job_that_raises_leaves_its_traceback(servant: Servant) -> None:

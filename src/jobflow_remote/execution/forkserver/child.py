@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import os
 import random
@@ -11,6 +12,7 @@ import sys
 import threading
 import traceback
 import warnings
+from collections.abc import Callable
 from typing import NoReturn
 
 from jobflow_remote.execution.forkserver.order import EXIT_NO_FOLDER, Order
@@ -74,12 +76,18 @@ def die_with_parent() -> None:
     """Have the kernel end this process when the one that forked it ends (Linux; elsewhere the caller's business)."""
     if sys.platform != "linux":
         return
-    import ctypes
-
     parent = os.getppid()
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    find_prctl()(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(128 + signal.SIGKILL)
+
+
+@functools.cache
+def find_prctl() -> Callable[..., int]:
+    """The system call of Linux; looked up before a fork it need not be after it."""
+    import ctypes
+
+    return ctypes.CDLL(None, use_errno=True).prctl
 
 
 def enter_folder(order: Order) -> bool:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from jobflow_remote.execution.forkserver import child, reused
 from jobflow_remote.execution.forkserver.channel import Channel
 from jobflow_remote.execution.forkserver.order import EXIT_NOT_STARTED, Order, exit_code_of
+from jobflow_remote.execution.forkserver.warming import warm_up
 from jobflow_remote.execution.plainjson import Durability
 
 _MOST_IDLE = 64
@@ -246,16 +247,6 @@ def import_modules(names: Sequence[str]) -> str | None:
             threads = ", ".join(thread.name for thread in threading.enumerate()[1:])
             return f"the module {name} of `preload` leaves threads behind ({threads}): no process can be forked safely"
     return None
-
-
-def warm_up() -> None:
-    """Import what running a job imports, and look up what does not change."""
-    import_modules(
-        ("jobflow", "monty.json", "jobflow_remote.execution.filestore", "jobflow_remote.execution.response")
-    )
-    from jobflow_remote.execution.run import environment_info
-
-    environment_info()
 
 
 def run_server(reading: int, writing: int, *, preload: Sequence[str] = ()) -> int:
