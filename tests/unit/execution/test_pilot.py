@@ -253,22 +253,45 @@ def test_what_there_is_no_time_for_is_left_to_others(yard: Yard, monkeypatch: py
     long, never, quick = yard.make(("add", 1, 1), ("add", 1, 1), ("add", 2, 2))
     long, never = replace(long, needs=Needs(seconds=3600)), replace(never, needs=Needs(seconds=99999))
     yard.put([long, never, quick])
-    options = PilotOptions(str(yard.folder / "runs"), str(yard.handle), "p1")
-    allocation = Allocation((NodeShare(here(), own_cores()),))
-    handle = HandleDir(str(yard.handle), "p1")
-    handle.enter()
-    agents = Agents(allocation, options, selectors.DefaultSelector())
-    agents.open()
     times = TimeBook(time.time() + 600, began=time.time() - 36000)  # ten hours are over
-    pilot = Pilot(options, allocation, handle, Placement(allocation.nodes), agents, times)
-    pilot.run()
-    agents.close()
-    handle.leave()
+    pilot = run_here(yard, Placement((NodeShare(here(), own_cores()),)), times)
     look = yard.look()
     told = {event["attempt"]: event["kind"] for event in look.events if event["kind"] != "begin"}
     assert told == {quick.attempt: "end", never.attempt: "unfit"}
     assert look.new_bundles == 1
     assert "too little time" in (pilot.ending or "")
+
+
+def run_here(yard: Yard, placement: Placement, times: TimeBook) -> Pilot:
+    """Be a pilot in this process until nothing is left to do."""
+    options = PilotOptions(str(yard.folder / "runs"), str(yard.handle), "p1", max_wait=0.5)
+    allocation = Allocation(tuple(placement.nodes))
+    handle = HandleDir(str(yard.handle), "p1")
+    handle.enter()
+    agents = Agents(allocation, options, selectors.DefaultSelector())
+    agents.open()
+    pilot = Pilot(options, allocation, handle, placement, agents, times)
+    pilot.run()
+    agents.close()
+    handle.leave()
+    return pilot
+
+
+def test_a_job_that_has_waited_for_long_holds_up_those_only_that_take_what_it_needs(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(yard.folder))
+    monkeypatch.setattr("jobflow_remote.execution.pilot.pilot._PATIENCE_SECONDS", -1)
+    first, late = yard.make(("sleeps", 1.5), ("add", 1, 1), needs=Needs(cores=1, gpus=1))
+    large = yard.make(("add", 1, 1), needs=Needs(cores=2))
+    small = yard.make(*[("add", each, 1) for each in range(3)], needs=Needs(cores=1))
+    yard.put([first, late, *large, *small])
+    run_here(yard, Placement((NodeShare(here(), (0, 1, 2), ("0",)),), None, packs=True), TimeBook())
+    yard.look()
+    ends = [event["attempt"] for event in yard.events if event["kind"] == "end"]
+    assert sorted(ends) == sorted(yard.tickets)
+    assert {each.attempt for each in [*large, *small]} <= set(ends[: ends.index(first.attempt)])
+    assert ends.index(first.attempt) < ends.index(late.attempt)
 
 
 def test_a_preload_that_fails_is_told(yard: Yard) -> None:

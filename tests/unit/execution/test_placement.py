@@ -68,6 +68,45 @@ def check_apart(places: Sequence[Place]) -> None:
     assert all(used <= 1000 for used in memory.values())
 
 
+@pytest.mark.parametrize(
+    "late", [Needs(cores=4), Needs(cores=2, gpus=2), Needs(memory_mb=900), Needs(whole_nodes=True)]
+)
+def test_what_is_held_for_a_job_is_taken_by_no_other(late: Needs) -> None:
+    dice = random.Random(2)
+    placement = Placement(NODES, None, packs=True)
+    kinds = [Needs(cores=1), Needs(cores=2), Needs(gpus=0.5), Needs(memory_mb=300)]
+    running: list[Place] = []
+
+    def crowd() -> int:
+        """Start all that can be, one job of each kind after the other; how many were."""
+        started = 0
+        while places := [place for kind in kinds if (place := placement.take(kind)) is not None]:
+            running.extend(places)
+            started += len(places)
+        return started
+
+    crowd()
+    placement.hold(late)
+    others = 0
+    while (place := placement.take(late, is_held=True)) is None:
+        placement.give(running.pop(dice.randrange(len(running))))
+        others += crowd()
+        check_apart(running)
+        assert others < 1000
+    placement.release()
+    check_apart([*running, place])
+    placement.give(place)
+    assert crowd()
+
+
+def test_a_job_that_waits_for_a_gpu_keeps_one_core_and_not_the_others() -> None:
+    placement = Placement(NODES[:1], None, packs=True)
+    assert placement.take(Needs(cores=1, gpus=2)) is not None
+    placement.hold(Needs(cores=1, gpus=1))
+    assert [placement.take(Needs(cores=1)) is not None for _ in range(3)] == [True, True, False]
+    assert placement.take(Needs(cores=1, gpus=1), is_held=True) is None
+
+
 def test_shares_of_a_gpu_go_together() -> None:
     placement = Placement(NODES, None, packs=True)
     halves = [placement.take(Needs(gpus=0.5)) for _ in range(3)]

@@ -33,7 +33,9 @@ _REPORT_SECONDS, _REPORT_EVENTS = 0.25, 400
 _BEAT_SECONDS, _STOPS_SECONDS = 5.0, 0.5
 _QUICKEST_LOOK_SECONDS, _SLOWEST_LOOK_SECONDS = 0.05, 2.0
 _PATIENCE_SECONDS = 30.0
-"""A job that did not fit for so long is not overtaken any more."""
+"""What a job needs that did not fit for so long is kept free for it."""
+_PASS_SECONDS = 1.0
+"""What does not fit is looked at again when a job has ended, and after so long."""
 _TERM_SECONDS = 10.0
 """Between the request to end and the end of a job."""
 _FROM_OUTSIDE = frozenset(
@@ -104,6 +106,8 @@ class Pilot:
     busy_seconds: float = 0.0
     ending: str | None = None
     """Why no further job is started."""
+    held: Ticket | None = None
+    """A job that has waited so long that what it needs is kept free for it."""
     closing: str | None = None
     """Why it is not to be counted upon for further jobs."""
     signalled: str | None = None
@@ -118,6 +122,7 @@ class Pilot:
             _Timer(_REPORT_SECONDS),
         )
         self._look_pause, self._next_look = _QUICKEST_LOOK_SECONDS, 0.0
+        self._next_pass = 0.0
         self._seen_stops: set[str] = set()
         self._blocked_since: dict[str, float] = {}
         self._warned: str | None = None
@@ -212,8 +217,10 @@ class Pilot:
             self._look_pause = min(self._look_pause * 1.5, slowest)
             return
         self._look_pause, self._next_look = _QUICKEST_LOOK_SECONDS, 0.0
-        self.last_work = now
+        self._next_pass, self.last_work = 0.0, now
         self.queue.extend(self._possible(tickets))
+        if self.placement.packs:  # large jobs first: what is left between them is filled by the small ones
+            self.queue = deque(sorted(self.queue, key=lambda each: -self.placement.size_of(each.needs)))
         self._return_beyond(min(max(2 * wanted, 16), self._room() + len(self.queue)))
 
     def _possible(self, tickets: list[Ticket]) -> list[Ticket]:
@@ -253,36 +260,46 @@ class Pilot:
             )
 
     def _start_jobs(self, now: float) -> None:
+        """Start what fits. A job that did not fit for long enough has what it needs kept free for it."""
+        if now < self._next_pass:
+            return
+        self._next_pass = now + _PASS_SECONDS
+        if self.held is not None and not any(ticket is self.held for ticket in self.queue):
+            self._release()
         waiting: deque[Ticket] = deque()
-        blocked = False
-        if self.placement.packs:  # large jobs first: what is left between them is filled by the small ones
-            self.queue = deque(sorted(self.queue, key=self._turn_of(now)))
-        while self.queue and not blocked and self.placement.used < (self.placement.places or sys.maxsize):
+        full: set[tuple[object, ...]] = set()
+        """Kinds for which there is no place."""
+        while self.queue and self.placement.used < (self.placement.places or sys.maxsize):
             ticket = self.queue.popleft()
+            kind, is_held = ticket.needs.kind, ticket is self.held
             place = None
-            if self.times.fits(ticket):
-                place = self.placement.take(ticket.needs)
-            if place is not None:
+            if (is_held or kind not in full) and self.times.fits(ticket):
+                place = self.placement.take(ticket.needs, is_held=is_held)
+                if place is None:
+                    full.add(kind)
+                    self._note_blocked(ticket, now)
+            if place is None:
+                waiting.append(ticket)
+            else:
                 self._start(ticket, place)
-                continue
-            waiting.append(ticket)
-            since = self._blocked_since.setdefault(ticket.attempt, now)
-            blocked = now - since > _PATIENCE_SECONDS
         self.queue.extendleft(reversed(waiting))
         if self.options.max_jobs is not None and self.started >= self.options.max_jobs:
             self.stop(f"{self.started} jobs, as many as it may run", interrupt=False)
 
-    def _turn_of(self, now: float) -> Callable[[Ticket], tuple[bool, float]]:
-        """Jobs that have waited too long come first, then the larger ones."""
+    def _note_blocked(self, ticket: Ticket, now: float) -> None:
+        since = self._blocked_since.setdefault(ticket.attempt, now)
+        if self.held is None and now - since > _PATIENCE_SECONDS:
+            self.held = ticket
+            self.placement.hold(ticket.needs)
 
-        def turn(ticket: Ticket) -> tuple[bool, float]:
-            late = now - self._blocked_since.get(ticket.attempt, now) > _PATIENCE_SECONDS
-            return not late, -self.placement.size_of(ticket.needs)
-
-        return turn
+    def _release(self) -> None:
+        self.held = None
+        self.placement.release()
 
     def _start(self, ticket: Ticket, place: Place) -> None:
         self._blocked_since.pop(ticket.attempt, None)
+        if ticket is self.held:
+            self._release()
         order = Order(
             id=ticket.attempt,
             folder=ticket.run_dir,
@@ -343,7 +360,7 @@ class Pilot:
         del self.runs[run.ticket.attempt]
         self.placement.give(run.place)
         self.done += 1
-        self.last_work = time.monotonic()
+        self._next_pass, self.last_work = 0.0, time.monotonic()
 
     def _on_lost_nodes(self) -> None:
         for node in self.agents.take_lost():

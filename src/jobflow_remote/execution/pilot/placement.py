@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from jobflow_remote.execution.pilot.ticket import Needs
@@ -53,6 +53,18 @@ class _Node:
     def of(cls, share: NodeShare) -> _Node:
         return cls(share, list(share.cores), dict.fromkeys(share.gpus, _WHOLE), share.memory_mb)
 
+    def empty(self) -> _Node:
+        """The node as it is without jobs."""
+        return _Node.of(self.share)
+
+
+@dataclass(frozen=True, slots=True)
+class _Hold:
+    """What is kept free for a job that has waited long."""
+
+    needs: Needs
+    nodes: frozenset[str]
+
 
 @dataclass
 class Placement:
@@ -67,6 +79,7 @@ class Placement:
 
     def __post_init__(self) -> None:
         self._nodes = {share.name: _Node.of(share) for share in self.nodes}
+        self._hold: _Hold | None = None
 
     @property
     def capacity(self) -> int:
@@ -101,15 +114,15 @@ class Placement:
     def size_of(self, needs: Needs) -> float:
         """How much of the allocation a job takes, in cores; GPUs are rare."""
         per_node = self.cores / max(1, len(self.nodes))
-        if needs.whole_nodes or needs.nodes > 1:
+        if needs.takes_whole_nodes:
             return needs.nodes * per_node
         return (needs.cores or 1) + needs.gpus * per_node / 4
 
-    def take(self, needs: Needs) -> Place | None:
-        """A place for a job; None: not now."""
+    def take(self, needs: Needs, *, is_held: bool = False) -> Place | None:
+        """A place for a job; None: not now. ``is_held``: what :meth:`hold` keeps free is for this one."""
         if self.places is not None and self.used >= self.places:
             return None
-        place = self._find(needs)
+        place = self._find(needs, None if is_held else self._hold)
         if place is not None:
             self._book(place, -1)
             self.used += 1
@@ -120,34 +133,39 @@ class Placement:
         self._book(place, +1)
         self.used -= 1
 
+    def hold(self, needs: Needs) -> None:
+        """Keep free what a job needs where the least of it is missing; jobs that leave it free are started still."""
+        able = [node for node in self._nodes.values() if _fits(node.empty(), needs)]
+        nearest = sorted(able or self._nodes.values(), key=lambda node: _missing(node, needs))
+        self._hold = _Hold(needs, frozenset(node.share.name for node in nearest[: needs.nodes]))
+
+    def release(self) -> None:
+        """Keep nothing free any more."""
+        self._hold = None
+
     def lose(self, node: str) -> None:
         """A node is gone; no job gets it any more."""
         self._nodes.pop(node, None)
 
     # -- inside ------------------------------------------------------------------------------------------------
 
-    def _find(self, needs: Needs) -> Place | None:
+    def _find(self, needs: Needs, hold: _Hold | None) -> Place | None:
         if not self._nodes:
             return None
         if not self.packs:
             return Place((min(self._nodes.values(), key=lambda node: node.jobs).share.name,))
-        if needs.whole_nodes or needs.nodes > 1:
-            return self._find_whole(needs)
-        wanted = needs.cores or 1
-        fitting = [node for node in self._nodes.values() if self._fits(node, needs, wanted)]
+        if needs.takes_whole_nodes:
+            return self._find_whole(needs, hold)
+        fitting = [node for node in self._nodes.values() if _fits(node, needs, hold)]
         if not fitting:
             return None
         node = min(fitting, key=lambda each: (len(each.gpus) if not needs.gpus else 0, len(each.cores)))
-        gpus, share = _choose_gpus(node, needs.gpus)
-        return Place((node.share.name,), tuple(node.cores[:wanted]), gpus, share, needs.memory_mb)
+        gpus, share = _choose_gpus(node.gpus, needs.gpus)
+        return Place((node.share.name,), tuple(node.cores[: needs.own_cores]), gpus, share, needs.memory_mb)
 
-    def _fits(self, node: _Node, needs: Needs, wanted: int) -> bool:
-        if len(node.cores) < wanted or (node.memory_mb is not None and node.memory_mb < needs.memory_mb):
-            return False
-        return not needs.gpus or bool(_choose_gpus(node, needs.gpus)[0])
-
-    def _find_whole(self, needs: Needs) -> Place | None:
-        free = [node for node in self._nodes.values() if node.jobs == 0]
+    def _find_whole(self, needs: Needs, hold: _Hold | None) -> Place | None:
+        kept = hold.nodes if hold is not None else frozenset()
+        free = [node for node in self._nodes.values() if node.jobs == 0 and node.share.name not in kept]
         if len(free) < needs.nodes:
             return None
         chosen = free[: needs.nodes]
@@ -171,13 +189,46 @@ class Placement:
                 node.memory_mb += sign * (whole if place.whole_nodes else place.memory_mb)
 
 
-def _choose_gpus(node: _Node, wanted: float) -> tuple[tuple[str, ...], float]:
+def _fits(node: _Node, needs: Needs, hold: _Hold | None = None) -> bool:
+    """Whether a job fits on a node, and leaves there what is to be kept free."""
+    if needs.takes_whole_nodes:
+        return node.jobs == 0
+    free, gpus, memory = len(node.cores) - needs.own_cores, node.gpus, node.memory_mb
+    if memory is not None:
+        memory -= needs.memory_mb
+    if free < 0 or (memory is not None and memory < 0):
+        return False
+    if needs.gpus:
+        chosen, share = _choose_gpus(gpus, needs.gpus)
+        if not chosen:
+            return False
+        gpus = {name: left - share * (name in chosen) for name, left in gpus.items()}
+    if hold is None or node.share.name not in hold.nodes:
+        return True
+    kept = hold.needs
+    if kept.takes_whole_nodes or free < kept.own_cores:
+        return False
+    if needs.memory_mb and memory is not None and memory < kept.memory_mb:
+        return False
+    return not (needs.gpus and kept.gpus) or bool(_choose_gpus(gpus, kept.gpus)[0])
+
+
+def _missing(node: _Node, needs: Needs) -> tuple[bool, int, int]:
+    """How far a node is from having what a job needs."""
+    if needs.takes_whole_nodes:
+        return False, len(node.share.cores) - len(node.cores), node.jobs
+    no_gpu = bool(needs.gpus) and not _choose_gpus(node.gpus, needs.gpus)[0]
+    memory = max(0, needs.memory_mb - node.memory_mb) if node.memory_mb is not None else 0
+    return no_gpu, max(0, needs.own_cores - len(node.cores)), memory
+
+
+def _choose_gpus(free: Mapping[str, float], wanted: float) -> tuple[tuple[str, ...], float]:
     """GPUs for a job: whole ones, or a share of one that is in use already rather than of a fresh one."""
     if not wanted:
         return (), 0.0
     if wanted < _WHOLE:
-        fitting = [(free, name) for name, free in node.gpus.items() if free + _TINY >= wanted]
+        fitting = [(left, name) for name, left in free.items() if left + _TINY >= wanted]
         return ((min(fitting)[1],), wanted) if fitting else ((), 0.0)
-    whole = [name for name, free in node.gpus.items() if free + _TINY >= _WHOLE]
+    whole = [name for name, left in free.items() if left + _TINY >= _WHOLE]
     number = round(wanted)
     return (tuple(whole[:number]), _WHOLE) if len(whole) >= number else ((), 0.0)

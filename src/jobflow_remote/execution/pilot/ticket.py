@@ -27,6 +27,21 @@ class Needs:
     seconds: float | None = None
     """How long it may take."""
 
+    @property
+    def own_cores(self) -> int:
+        """Cores of a job that does not have its nodes for itself."""
+        return self.cores or 1
+
+    @property
+    def takes_whole_nodes(self) -> bool:
+        """Whether it has its nodes for itself."""
+        return self.whole_nodes or self.nodes > 1
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """The same for jobs that fit into the same places."""
+        return self.cores, self.gpus, self.memory_mb, self.nodes, self.whole_nodes
+
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
