@@ -12,12 +12,16 @@ from uuid import UUID
 
 from jobflow_remote.config.queuespec import QueueSpec
 from jobflow_remote.model.clock import utcnow
-from jobflow_remote.model.records import Document, new_flow_document, new_job_document
+from jobflow_remote.model.records import Document, history_entry, new_flow_document, new_job_document
+from jobflow_remote.model.states import JobState
 from jobflow_remote.queuedb.port import QueueDatabase
 
 JOBS, FLOWS, LARGE = 100_000, 5_000, 5_000
 _STATES = ("COMPLETED", "FAILED", "RUNNING", "READY", "WAITING", "REMOTE_ERROR")
 _WEIGHTS = (80, 3, 1, 5, 9, 2)
+_WAY = ("CHECKED_OUT", "UPLOADED", "SUBMITTED", "RUNNING", "TERMINATED", "DOWNLOADED")
+"""States that a job has been in, as its history says."""
+_STEPS = {"COMPLETED": 6, "FAILED": 6, "RUNNING": 3, "REMOTE_ERROR": 2, "READY": 0, "WAITING": 0}
 _ERRORS = (
     "ValueError: no convergence after {} steps",
     "KeyError: 'energy'",
@@ -108,26 +112,43 @@ class _Maker:
             "@module": "jobflow.core.job", "@class": "Job", "uuid": uuid, "index": 1, "name": name, "metadata": {},
             "hosts": [*hosts, flow], "function_args": [1, 2], "function_kwargs": {}, "config": {},
         }  # fmt: skip
+        updated = self.past(7)
         document = new_job_document(
             serialised,
             flow_uuid=flow,
             worker=self.rand.choice("abc"),
             parents=parents,
-            now=self.past(30),
+            now=updated - timedelta(days=self.rand.random()),
             who="me",
         )
         document |= {
             "db_id": str(self.number),
             "db_number": self.number,
             "state": state,
-            "updated_on": self.past(7),
+            "updated_on": updated,
         }
         if state in ("COMPLETED", "FAILED", "RUNNING"):
             document["start_time"] = document["created_on"]
             document["end_time"] = None if state == "RUNNING" else document["updated_on"]
+        document["history"] = self.history(document)
         if state in ("FAILED", "REMOTE_ERROR"):
             document["error"] = "Traceback\n" + self.rand.choice(_ERRORS).format(self.rand.randrange(100))
         return document
+
+    def history(self, document: Document) -> list[Document]:
+        """From the beginning to now, at even distances."""
+        begin, state = document["history"], document["state"]
+        states = [*_WAY[: _STEPS[state]], state]
+        step = (document["updated_on"] - document["created_on"]) / len(states)
+        return [
+            *begin,
+            *(
+                history_entry(
+                    JobState(each), document["created_on"] + at * step, event="step", who="runner@here"
+                )
+                for at, each in enumerate(states, start=1)
+            ),
+        ]
 
     def chain(self, flow: str, number: int) -> list[Document]:
         made: list[Document] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -65,24 +66,28 @@ def save_timeline(flow: Document, timeline: FlowTimeline, path: Path) -> None:
 
 def as_plain(flow: Document, timeline: FlowTimeline) -> dict[str, Any]:
     """The timeline as JSON takes it."""
+    totals = [job.totals() for job in timeline.jobs]
     return {
         "uuid": flow["uuid"],
         "name": flow["name"],
         "state": flow["state"],
         "start": timeline.start,
         "end": timeline.end,
-        **{f"{activity.value}_seconds": round(timeline.seconds(activity), 3) for activity in Activity},
-        "jobs": [_plain_job(job) for job in timeline.jobs],
+        **{_SECONDS[activity]: round(sum(each[activity] for each in totals), 3) for activity in Activity},
+        "jobs": [_plain_job(job, each) for job, each in zip(timeline.jobs, totals, strict=True)],
     }
 
 
-def _plain_job(job: JobTimeline) -> dict[str, Any]:
+_SECONDS = {activity: f"{activity.value}_seconds" for activity in Activity}
+
+
+def _plain_job(job: JobTimeline, totals: Mapping[Activity, float]) -> dict[str, Any]:
     return {
         "db_id": job.db_id,
         "name": job.name,
         "index": job.index,
         "state": job.state.value,
-        **{f"{activity.value}_seconds": round(job.seconds(activity), 3) for activity in Activity},
+        **{_SECONDS[activity]: round(seconds, 3) for activity, seconds in totals.items()},
         "spans": [
             {"activity": span.activity.value, "start": span.start, "end": span.end} for span in job.spans
         ],

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from itertools import pairwise
 from typing import Any
 
 from jobflow_remote.model.lifecycle import ACTIVE
@@ -51,6 +50,7 @@ _ACTIVITY = {
     JobState.REMOTE_ERROR: Activity.HELD,
     JobState.COMPLETED: Activity.HELD,
 }
+_STATES = {name: JobState(name) for name in (*JobState, "RUN_FINISHED")}
 _LASTING = frozenset(_ACTIVITY) - {JobState.FAILED, JobState.REMOTE_ERROR, JobState.COMPLETED, JobState.STOPPED,
                                    JobState.USER_STOPPED}  # fmt: skip
 """States that last until now when a job is in them; in others it has come to an end."""
@@ -83,7 +83,14 @@ class JobTimeline:
 
     def seconds(self, activity: Activity) -> float:
         """How long it did something in all."""
-        return sum(span.seconds for span in self.spans if span.activity is activity)
+        return self.totals()[activity]
+
+    def totals(self) -> dict[Activity, float]:
+        """How long it did each thing."""
+        found = dict.fromkeys(Activity, 0.0)
+        for span in self.spans:
+            found[span.activity] += span.seconds
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +132,7 @@ def _job_timeline(job: Mapping[str, Any], now: datetime) -> JobTimeline:
         db_id=job["db_id"],
         name=str((job.get("job") or {}).get("name") or ""),
         index=job["index"],
-        state=JobState(job["state"]),
+        state=_STATES[job["state"]],
         worker=str(job.get("worker") or ""),
         spans=_merge(_put_run_in(_spans_of_states(job, now), job, now)),
     )
@@ -134,7 +141,7 @@ def _job_timeline(job: Mapping[str, Any], now: datetime) -> JobTimeline:
 def _moments(job: Mapping[str, Any]) -> list[tuple[JobState, datetime]]:
     """States and when they began. A document of an older release has no history: what its dates tell must do."""
     found = [
-        (JobState(entry["state"]), entry["when"]) for entry in job.get("history") or () if entry.get("state")
+        (_STATES[entry["state"]], entry["when"]) for entry in job.get("history") or () if entry.get("state")
     ]
     if found:
         return found
@@ -143,15 +150,22 @@ def _moments(job: Mapping[str, Any]) -> list[tuple[JobState, datetime]]:
         found.append((JobState.RUNNING, job["start_time"]))
     if job.get("end_time"):
         found.append((JobState.TERMINATED, job["end_time"]))
-    return [*found, (JobState(job["state"]), job["updated_on"])]
+    return [*found, (_STATES[job["state"]], job["updated_on"])]
 
 
 def _spans_of_states(job: Mapping[str, Any], now: datetime) -> list[Span]:
+    """What it did from state to state; states that mean the same are one span."""
     moments = _moments(job)
-    spans = [Span(_ACTIVITY[state], start, max(start, end)) for (state, start), (_, end) in pairwise(moments)]
+    spans: list[Span] = []
+    activity, since = _ACTIVITY[moments[0][0]], moments[0][1]
+    for state, start in moments[1:]:
+        if _ACTIVITY[state] is not activity:
+            spans.append(Span(activity, since, max(since, start)))
+            activity, since = _ACTIVITY[state], start
     state, start = moments[-1]
-    if state in _LASTING:
-        spans.append(Span(_ACTIVITY[state], start, max(start, now)))
+    end = now if state in _LASTING else start
+    if end > since:
+        spans.append(Span(activity, since, end))
     return spans
 
 
@@ -161,7 +175,7 @@ def _put_run_in(spans: Sequence[Span], job: Mapping[str, Any], now: datetime) ->
     if start is None:
         return list(spans)
     # a job that was lost while it ran has no end: the runner gave up on it then
-    lost = JobState(job["state"]) not in ACTIVE
+    lost = _STATES[job["state"]] not in ACTIVE
     end = job.get("end_time") or (_moments(job)[-1][1] if lost else now)
     run = Span(Activity.RUNNING, start, max(start, end))
     parts = [part for span in spans for part in _around(span, run)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -58,6 +59,8 @@ async def _lifespan(app: Any) -> AsyncIterator[None]:
     import anyio.to_thread
 
     anyio.to_thread.current_default_thread_limiter().total_tokens = _THREADS
+    gc.collect()
+    gc.freeze()  # what was imported stays; no collection needs to look at it
     try:
         yield
     finally:

@@ -90,8 +90,25 @@ def _find(
     order = [*page.sort] if connection.usable else [(former.sort_path(path), way) for path, way in page.sort]
     if "db_number" not in [path for path, _ in order]:
         order.append(("db_number", -1))
-    cursor = collection.find(asked, wanted, allow_disk_use=True).sort(order).skip(page.skip).limit(page.limit)
-    return [schema.strip(document) for document in ask(cursor)]
+    cursor = collection.find(asked, wanted, allow_disk_use=True)
+    if _can_sort_here(connection, page, order):
+        found = sorted(
+            ask(cursor), key=lambda document: document.get("db_number") or 0, reverse=order[0][1] < 0
+        )
+    else:
+        found = ask(cursor.sort(order).skip(page.skip).limit(page.limit))
+    return [schema.strip(document) for document in found]
+
+
+def _can_sort_here(connection: Connection, page: Page, order: Sort) -> bool:
+    """Whether documents are to be put in order once they are here, because that takes the server ten times as long.
+
+    All jobs of a flow, say: 120 ms there for 5,000 of them, 1 ms here.
+    """
+    by_number = [path for path, _ in order] == ["db_number"] and connection.usable
+    return (
+        by_number and not page.skip and not page.limit and (page.fields is None or "db_number" in page.fields)
+    )
 
 
 def ask(cursor: Iterable[Document]) -> list[Document]:

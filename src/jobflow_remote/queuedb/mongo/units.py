@@ -404,7 +404,9 @@ def _try(connection: Connection, unit: _Intent, end: Callable[[], bool]) -> bool
 # -- to the end of what others began -------------------------------------------------------------------------
 
 
-def carry_out(connection: Connection, txn: ObjectId, plan: Plan, *, new: bool = False, intents: int = 0) -> None:
+def carry_out(
+    connection: Connection, txn: ObjectId, plan: Plan, *, new: bool = False, intents: int = 0
+) -> None:
     """Do what an intent says, let the flows go, and remove the intent. May be repeated.
 
     ``intents``: how many documents it has; none if it is in the flow, and goes with the hold. Then nothing waits for

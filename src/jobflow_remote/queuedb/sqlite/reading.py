@@ -31,6 +31,7 @@ from jobflow_remote.queuedb.sqlite.codec import decode, decode_body, join_inputs
 from jobflow_remote.queuedb.sqlite.rows import document_of_columns, from_column, only_columns
 from jobflow_remote.queuedb.sqlite.schema import FLOW_COLUMNS, FLOWS, JOBS
 
+_WITHOUT_HISTORY = "json_remove(head, '$.history')"
 _NEVER = 2**62
 """A moment that does not come, in milliseconds."""
 
@@ -131,7 +132,7 @@ def _exact_documents(
     connection: sqlite3.Connection, table: Table, search: _Search, *, page: Page, order: str
 ) -> Iterator[Document]:
     """SQL decides; which rows is found in the index, and only those are read."""
-    select = f"SELECT {', '.join(table.columns)} FROM {table.name} WHERE "
+    select = f"SELECT {', '.join(_selected(table, page.fields))} FROM {table.name} WHERE "
     limits, params = _limits(page)
     if limits:
         sql = (
@@ -143,6 +144,13 @@ def _exact_documents(
     complete = page.complete or _asks_outside(table, page.fields or ())
     for row in connection.execute(sql, (*search.condition.params, *params)).fetchall():
         yield table.build(connection, row, complete)
+
+
+def _selected(table: Table, fields: Sequence[str] | None) -> Sequence[str]:
+    """The columns of a row. The history is half of a job and seldom asked for: SQLite leaves it out much faster."""
+    if fields is None or any(path.split(".")[0] == "history" for path in fields):
+        return table.columns
+    return [_WITHOUT_HISTORY if name == "head" else name for name in table.columns]
 
 
 def _asks_outside(table: Table, paths: Iterable[str]) -> bool:
