@@ -27,10 +27,8 @@ class News:
 
     jobs: Sequence[Document]
     flows: Sequence[Document]
-    job_states: Mapping[str, int]
-    flow_states: Mapping[str, int]
     incomplete: bool
-    """More changed than is told, or something is gone."""
+    """More changed than is told."""
 
 
 @dataclass
@@ -40,24 +38,24 @@ class NewsReader:
     queue: QueueDatabase
     _seen: dict[str, dict[Any, datetime]] = field(default_factory=lambda: {"jobs": {}, "flows": {}})
     _newest: dict[str, datetime] = field(default_factory=dict)
-    _total: dict[str, int] = field(default_factory=dict)
+    _totals: tuple[int, int] | None = None
+    _looked: bool = False
 
     def read(self) -> News:
         """What is new since the last call; the first call only looks."""
-        first = not self._total
+        first, self._looked = not self._looked, True
         jobs, more_jobs = self._find("jobs", self.queue.find_jobs, JOB_FIELDS)
         flows, more_flows = self._find("flows", self.queue.find_flows, FLOW_FIELDS)
-        states = {"jobs": self.queue.count_job_states(), "flows": self.queue.count_flow_states()}
-        totals = {kind: sum(counts.values()) for kind, counts in states.items()}
-        fewer = any(totals[kind] < self._total.get(kind, 0) for kind in totals)
-        self._total = totals
-        return News(
-            jobs=[] if first else jobs,
-            flows=[] if first else flows,
-            job_states=states["jobs"],
-            flow_states=states["flows"],
-            incomplete=not first and (more_jobs or more_flows or fewer),
-        )
+        if first:
+            return News([], [], incomplete=False)
+        return News(jobs, flows, incomplete=more_jobs or more_flows)
+
+    def misses_some(self) -> bool:
+        """Whether something is gone since the last call. All documents are counted, which takes its time."""
+        jobs, flows = self.queue.count_job_states(), self.queue.count_flow_states()
+        totals, before = (sum(jobs.values()), sum(flows.values())), self._totals
+        self._totals = totals
+        return before is not None and (totals[0] < before[0] or totals[1] < before[1])
 
     def _find(self, kind: str, find: Any, fields: Sequence[str]) -> tuple[list[Document], bool]:
         newest = self._newest.get(kind)

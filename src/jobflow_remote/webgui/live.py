@@ -26,6 +26,11 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 0.2
 _REST_FACTOR = 2
 """The reader rests this many times as long as the last reading took, so that a slow database is not busy with it."""
+_COUNT_FACTOR = 10
+"""Documents are counted, to notice that some are gone; for so many times as long as that takes they are not."""
+_LATE_SECONDS = 3.0
+"""By so much counting is put off when something else is to be told."""
+_GONE = News([], [], incomplete=True)
 _AWAY_SECONDS = 2.0
 _PING_SECONDS = 15.0
 _WAITING = 32
@@ -155,19 +160,26 @@ class Hub:
         reader = NewsReader(queue)
         queue.changed_by_others()
         reader.read()
+        reader.misses_some()
         series = token_hex(4)
         self._note(f"{series}-0", stop, tell=True)
-        rest = LOOK_SECONDS
+        rest, uncounted, next_count = LOOK_SECONDS, False, 0.0
         while not stop.wait(rest):
-            rest = LOOK_SECONDS
-            if not queue.changed_by_others():
-                continue
-            began = time.monotonic()
-            news = reader.read()
-            self.looks += 1
-            self._note(f"{series}-{self.looks}", stop)
-            self._tell(render_event("news", to_json({"revision": self.revision, **plain_news(news)})))
+            began, changed = time.monotonic(), queue.changed_by_others()
+            if changed:
+                self._tell_news(series, reader.read(), stop)
+                uncounted = True
             rest = max(LOOK_SECONDS, _REST_FACTOR * (time.monotonic() - began))
+            if uncounted and began >= next_count + (_LATE_SECONDS if changed else 0):
+                uncounted, counting = False, time.monotonic()
+                if reader.misses_some():
+                    self._tell_news(series, _GONE, stop)
+                next_count = time.monotonic() + _COUNT_FACTOR * (time.monotonic() - counting)
+
+    def _tell_news(self, series: str, news: News, stop: threading.Event) -> None:
+        self.looks += 1
+        self._note(f"{series}-{self.looks}", stop)
+        self._tell(render_event("news", to_json({"revision": self.revision, **plain_news(news)})))
 
 
 def plain_news(news: News) -> dict[str, Any]:
@@ -175,7 +187,5 @@ def plain_news(news: News) -> dict[str, Any]:
     return {
         "jobs": [job_row(job) for job in news.jobs],
         "flows": [flow_row(flow) for flow in news.flows],
-        "job_states": dict(news.job_states),
-        "flow_states": dict(news.flow_states),
         "incomplete": news.incomplete,
     }

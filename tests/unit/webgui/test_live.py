@@ -25,7 +25,6 @@ def test_news_are_told_once(world: World) -> None:
     news = reader.read()
     assert [(job["uuid"], job["state"]) for job in news.jobs] == [(first, "PAUSED")]
     assert [flow["state"] for flow in news.flows] == ["PAUSED"]
-    assert dict(news.job_states) == {"PAUSED": 1, "WAITING": 1}
     assert not news.incomplete
     assert list(reader.read().jobs) == []
     world.add_flow("c")
@@ -36,11 +35,15 @@ def test_news_are_told_once(world: World) -> None:
 def test_too_many_news_and_deletions_are_told_as_incomplete(world: World) -> None:
     reader = NewsReader(world.queue)
     reader.read()
+    assert not reader.misses_some()
     flow, _ = world.add_flow(" ".join(f"n{n}" for n in range(MOST + 5)))
     assert reader.read().incomplete
     assert not reader.read().incomplete
+    assert not reader.misses_some()
     world.queue.delete_flows([flow])
-    assert reader.read().incomplete
+    assert not reader.read().jobs
+    assert reader.misses_some()
+    assert not reader.misses_some()
 
 
 def test_failures_with_one_reason_are_one_cause(world: World) -> None:
@@ -102,6 +105,24 @@ def test_all_browsers_share_one_reader(world: World, browsers: int) -> None:
         assert [job["uuid"] for job in events[1][1]["jobs"]] == [uuid]
     assert len(opened) == 1
     assert hub.listening == 0
+
+
+def test_browsers_are_told_when_jobs_are_gone(world: World) -> None:
+    flow, _ = world.add_flow("a")
+    hub = Hub(lambda: SQLiteQueueDatabase(world.folder / "tutorial" / "queue.sqlite"))
+
+    async def watch() -> dict[str, Any]:
+        with hub.listen() as listener:
+            async for raw in listener.stream():
+                event, _, data = raw.decode().partition("\n")
+                content = json.loads(data.removeprefix("data: ")) if event.startswith("event") else {}
+                if event == "event: hello":
+                    world.queue.delete_flows([flow])
+                elif content.get("incomplete"):
+                    return dict(content)
+        raise AssertionError("the stream has ended")
+
+    assert asyncio.run(asyncio.wait_for(watch(), 20))["jobs"] == []
 
 
 def test_a_slow_browser_is_told_to_look_again() -> None:
