@@ -204,11 +204,44 @@ class LocalWorker(WorkerBase):
     """Jobs run on the machine of the runner."""
 
     type: Literal["local"] = "local"
+    launch: Literal["script", "fork"] | None = None
+    """How jobs of the `shell` scheduler start: ``fork``: by a warm process that has imported jobflow, in no time;
+    ``script``: by a script, each with an interpreter of its own.
+
+    By default the first where a job needs no shell, else the second. ``fork`` makes it an error if it does."""
+    preload: list[str] = []
+    """Modules that the warm process imports once, for all jobs; a changed file is imported anew."""
+    pin_cores: bool = False
+    """Each job that is forked keeps to its share of the cores."""
 
     @property
     def is_local(self) -> bool:
         """True: the files of jobs are not copied."""
         return True
+
+    @property
+    def can_fork(self) -> bool:
+        """Whether a warm process may start jobs."""
+        return self.scheduler_type == "shell" and not self.is_batch and self.launch != "script"
+
+    @property
+    def cores_per_job(self) -> int | None:
+        """Share of the cores that a job of the `shell` scheduler has; None: nothing says how many share them."""
+        if self.scheduler_type != "shell" or self.is_batch or not self.job_limit:
+            return None
+        return max(1, _cores() // self.job_limit)
+
+    @model_validator(mode="after")
+    def _check_launch(self) -> Self:
+        here = "the scheduler is `shell` and the worker has no `batch`"
+        if self.launch == "fork" and not self.can_fork:
+            raise ValueError(f"`launch: fork` is possible only where {here}")
+        for name in ("preload", "pin_cores"):
+            if getattr(self, name) and not self.can_fork:
+                raise ValueError(
+                    f"`{name}` is for jobs that are forked: where {here}, and `launch` is not `script`"
+                )
+        return self
 
 
 def _connect_kwargs(login: ConnectionData | BaseRemoteWorker) -> dict[str, Any]:

@@ -119,8 +119,9 @@ def _by_worker(jobs: Sequence[Document]) -> Mapping[str, list[Document]]:
 
 def _may_run(job: Document) -> bool:
     state = JobState(job["state"])
+    remote = job["remote"]
     return state in lifecycle.IN_PILOT or (
-        state in lifecycle.IN_SCHEDULER and bool(job["remote"].get("process_id"))
+        state in lifecycle.IN_SCHEDULER and (bool(remote.get("process_id")) or remote.get("launch") == "fork")
     )
 
 

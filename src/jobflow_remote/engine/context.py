@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from jobflow_remote.config.project import Project
-from jobflow_remote.config.workers import WorkerBase
+from jobflow_remote.config.workers import LocalWorker, WorkerBase
 from jobflow_remote.engine.configuration import ConfigurationWatch
 from jobflow_remote.engine.databasewatch import DatabaseWatch
+from jobflow_remote.engine.launching import Launching
 from jobflow_remote.engine.polling import StatusDesk
 from jobflow_remote.hosts.port import Host
 from jobflow_remote.layout import run_folder
@@ -45,6 +46,7 @@ class RunnerContext:
     """The project file, which may change."""
     database: DatabaseWatch = field(init=False)
     """Through it the queue database is asked."""
+    _local: dict[str, Launching] = field(default_factory=dict)
     _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
     _threads: dict[str, ThreadPoolExecutor] = field(default_factory=dict)
 
@@ -70,8 +72,25 @@ class RunnerContext:
             if project is not None:
                 self.on_change(project)
 
+    def launching(self, worker: str) -> Launching | None:
+        """How jobs of a worker are started, where that is our own business: on this machine, by the shell."""
+        if worker not in self._local:
+            config = self.services.worker(worker)
+            if not isinstance(config, LocalWorker) or config.scheduler_type != "shell" or config.is_batch:
+                return None
+            self._local[worker] = Launching(worker, config, lambda: self.wake("poll", worker))
+        return self._local[worker]
+
+    def forget_worker(self, worker: str) -> None:
+        """Its configuration is another one, or it is no more; jobs that run go on."""
+        known = self._local.pop(worker, None)
+        if known is not None:
+            known.warm.close()
+
     def close(self) -> None:
-        """Let the threads end."""
+        """Let the threads end, and the warm processes know that nobody listens."""
+        for worker in list(self._local):
+            self.forget_worker(worker)
         for thread in self._threads.values():
             thread.shutdown(wait=False, cancel_futures=True)
 
@@ -105,8 +124,15 @@ class WorkerContext:
 
     @property
     def max_running(self) -> int | None:
-        """How many jobs may be with the scheduler at a time; None: any number."""
+        """How many jobs may run at a time; None: any number."""
         return None if self.config.is_batch else self.config.job_limit
+
+    @property
+    def max_submitted(self) -> int | None:
+        """How many jobs may be with the scheduler at a time, those included that wait there for others to end."""
+        launching = self.runner.launching(self.name)
+        ahead = launching.handed_ahead if launching is not None else 0
+        return None if self.max_running is None else self.max_running + ahead
 
 
 def host_job(record: JobRecord) -> HostJob:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import re
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jobflow_remote.config.base import ExecutionConfig
-from jobflow_remote.engine.context import WorkerContext
+from jobflow_remote.config.workers import LocalWorker
 from jobflow_remote.errors import ConfigError
 from jobflow_remote.model.records import JobRecord
 from jobflow_remote.schedulers.script import ScriptParts, render_script
+
+if TYPE_CHECKING:
+    from jobflow_remote.engine.context import WorkerContext
 
 _PLAIN = re.compile(r"[\w@%+=:,./-]*")
 """Values of ``export`` that mean the same to a shell and without one."""
@@ -60,6 +63,7 @@ def render_job_script(
     around = (None, None) if worker.is_batch else (worker.pre_run, worker.post_run)
     return render_script(
         ScriptParts(
+            threads=worker.cores_per_job if isinstance(worker, LocalWorker) else None,
             header=header,
             run_dir=record.run_dir or "",
             command=worker.execution_cmd,

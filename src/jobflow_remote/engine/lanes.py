@@ -65,6 +65,7 @@ class Lanes:
             self._start(worker)
 
     async def _hang_up(self, worker: str) -> None:
+        self._context.forget_worker(worker)
         host = self._context.services.forget_host(worker)
         try:
             if host is not None:
@@ -79,7 +80,8 @@ class Lanes:
     def _make(self, name: str, worker: str) -> Lane:
         options = self._context.services.project.runner
         context = WorkerContext(self._context, worker)
-        step = step_class(name, batch=context.config.is_batch)(context, self._share)
+        here = self._context.launching(worker) is not None
+        step = step_class(name, batch=context.config.is_batch, here=here)(context, self._share)
         times = LaneOptions(
             fallback_seconds(name, options), options.retry_policy(), options.unreachable_limit
         )

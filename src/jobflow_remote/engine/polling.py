@@ -9,11 +9,20 @@ import asyncio
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from jobflow_remote.engine.outcome import Advance, Noted, Outcome
 from jobflow_remote.errors import HostTimeoutError, SchedulerBusyError
 from jobflow_remote.hosts.port import CommandResult, Host
-from jobflow_remote.schedulers.port import HostJob, HostJobStatus, Scheduler
+from jobflow_remote.model.clock import utcnow
+from jobflow_remote.model.records import JobRecord
+from jobflow_remote.model.states import JobState
+from jobflow_remote.schedulers.port import HostJob, HostJobState, HostJobStatus, Scheduler
+
+if TYPE_CHECKING:
+    from jobflow_remote.engine.context import WorkerContext
 
 _JOIN_SECONDS = 0.05
 _QUICKEST_SECONDS, _SLOWER_BY = 1.0, 1.5
@@ -101,3 +110,23 @@ async def run_script(
         return await host.put_and_run(files or {}, script, timeout_seconds=timeout_seconds)
     except HostTimeoutError as error:
         raise SchedulerBusyError(f"the scheduler of {host.name} does not answer: {error.message}") from error
+
+
+def outcome_of(context: WorkerContext, record: JobRecord, status: HostJobStatus) -> Outcome | None:
+    """What it means for a job that it is there; None: nothing new."""
+    fields: dict[str, Any] = {"remote.queue_state": status.queue_state or status.state.value.upper()}
+    if status.process_id and status.process_id != record.process_id:
+        fields["remote.process_id"] = status.process_id
+    if status.state is HostJobState.RUNNING and record.state is JobState.SUBMITTED:
+        fields |= {"remote.reason": status.reason, "start_time": utcnow()}
+        return Advance(record, "start", JobState.RUNNING, fields)
+    if status.state is HostJobState.ENDED:
+        to = JobState.DOWNLOADED if context.host.files_are_local else JobState.TERMINATED
+        fields |= {"remote.exit_code": status.exit_code, "remote.reason": status.reason, "end_time": utcnow()}
+        if context.config.delay_download:
+            delay = timedelta(seconds=context.config.delay_download)
+            fields["remote.retry_time_limit"] = utcnow() + delay
+        return Advance(record, "leave_queue", to, fields)
+    fields["remote.reason"] = status.reason
+    known = {key: record.remote.get(key.removeprefix("remote.")) for key in fields}
+    return Noted(record, fields) if status.queue_state and fields != known else None

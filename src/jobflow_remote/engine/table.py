@@ -16,14 +16,21 @@ _CLASSES = {
     "complete": "CompleteStep",
     "bundle": "BundleStep",
     "pilots": "PilotsStep",
+    "look": "LookStep",
 }
 _OF_BATCH_WORKERS = {"submit": "bundle", "poll": "pilots"}
 """Steps that are something else where pilots run the jobs."""
+_ON_THIS_MACHINE = {"poll": "look"}
+"""Steps that are something else where we start the processes of jobs ourselves."""
 
 
-def step_class(name: str, *, batch: bool = False) -> type[Step]:
-    """Class of a step (``batch``: of a batch worker); only the modules of the roles at hand are imported."""
-    module_name = _OF_BATCH_WORKERS.get(name, name) if batch else name
+def step_class(name: str, *, batch: bool = False, here: bool = False) -> type[Step]:
+    """Class of a step (``batch``: of a batch worker; ``here``: of one whose processes we start ourselves).
+
+    Only the modules of the roles at hand are imported.
+    """
+    others = _OF_BATCH_WORKERS if batch else _ON_THIS_MACHINE if here else {}
+    module_name = others.get(name, name)
     module = import_module(f"jobflow_remote.engine.steps.{module_name}")
     found: type[Step] = getattr(module, _CLASSES[module_name])
     return found

@@ -67,6 +67,11 @@ def _add_forkserver(commands: Any) -> None:
     server.add_argument("--descriptor", type=int, metavar="N", help="an open socket to speak through")
     server.add_argument("--stdio", action="store_true", help="speak through the standard streams")
     server.add_argument("--preload", action="append", default=[], metavar="MODULE", help="import it once")
+    server.add_argument("--lasting", action="store_true", help="jobs outlive it: for local workers")
+    server.add_argument(
+        "--most", type=int, default=0, metavar="N", help="lasting: jobs at a time (0: any number)"
+    )
+    server.add_argument("--pin", action="store_true", help="lasting: give each job cores of its own")
 
 
 def run_command_line(argv: list[str] | None = None) -> int:
@@ -93,6 +98,11 @@ def _run_pilot(arguments: argparse.Namespace) -> int:
 def _run_forkserver(arguments: argparse.Namespace) -> int:
     from jobflow_remote.execution.forkserver.server import run_server
 
+    if arguments.lasting:
+        from jobflow_remote.execution.forkserver.station import StationOptions, run_station
+
+        options = StationOptions(arguments.most, arguments.pin, tuple(arguments.preload))
+        return run_station(arguments.descriptor, options)
     if not arguments.stdio:
         return run_server(arguments.descriptor, arguments.descriptor, preload=arguments.preload)
     reading, writing = os.dup(0), os.dup(1)

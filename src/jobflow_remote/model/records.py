@@ -118,6 +118,11 @@ class JobRecord:
         return self.remote.get("process_id")
 
     @property
+    def is_forked(self) -> bool:
+        """Whether a warm process starts it (or has): then it has a process id once it runs."""
+        return self.remote.get("launch") == "fork"
+
+    @property
     def step_attempts(self) -> int:
         """How often the present step failed."""
         return int(self.remote.get("step_attempts") or 0)

@@ -24,6 +24,8 @@ class ScriptParts:
     post_run: Sequence[str | None] = ()
     own_bin: str | None = None
     """Folder of the runner's own ``jf``, on the machine of the runner."""
+    threads: int | None = None
+    """Threads of numeric libraries, unless somebody said otherwise."""
 
 
 def render_script(parts: ScriptParts) -> str:
@@ -32,6 +34,8 @@ def render_script(parts: ScriptParts) -> str:
     Values of ``export`` are written as they are, so that ``$PATH`` in them means what it says.
     """
     lines = ["#!/bin/bash", parts.header, "", f"cd {shlex.quote(parts.run_dir)} || exit 98"]
+    if parts.threads is not None:
+        lines.append(f'export OMP_NUM_THREADS="${{OMP_NUM_THREADS:-{parts.threads}}}"')
     lines += [text.rstrip() for text in parts.pre_run if text]
     lines += [f"export {key}={value}" for key, value in parts.export.items()]
     lines += [f"module load {module}" for module in parts.modules]

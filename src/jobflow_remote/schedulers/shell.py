@@ -3,7 +3,8 @@
 A job's folder carries what is known about an attempt: a *started* file, made exclusively by the process that runs it
 (pid and start time of the process, since a pid alone may be somebody else's by now), and an *exit* file with the exit
 code. They make submission exactly-once (a second start of the same attempt finds the file and ends) and tell how a job
-ended to a runner that was not there when it did.
+ended to a runner that was not there when it did. Jobs that are forked by a warm process leave the same files (see
+:mod:`jobflow_remote.execution.forkserver.marks`), so that status and cancelling are the same for them.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ echo $code > "{EXIT_PREFIX}$2.part" && mv -f "{EXIT_PREFIX}$2.part" "{EXIT_PREFI
 _SUBMIT = f"""K={shlex.quote(_KEEPER)}
 if command -v setsid >/dev/null; then apart=setsid; else apart=; set -m; fi
 s() {{
-  if [ -e "$1/{STARTED_PREFIX}$2" ]; then read -r p t < "$1/{STARTED_PREFIX}$2"; echo "$2 $p"; return; fi
+  if [ -e "$1/{STARTED_PREFIX}$2" ]; then read -r p t _ < "$1/{STARTED_PREFIX}$2"; echo "$2 $p"; return; fi
   if [ ! -f "$1/{SUBMIT_FILENAME}" ]; then echo "$2 error $1/{SUBMIT_FILENAME} does not exist"; return; fi
   $apart bash -c "$K" jobflow-remote "$1" "$2" >/dev/null 2>&1 </dev/null & echo "$2 $!"
 }}
@@ -67,7 +68,7 @@ _FORMER = r"""former() { jf_start "$2" && { [ ! -e "/proc/$2/cwd" ] || [ "/proc/
 _STATUS = f"""{START_TIME}{_FORMER}
 s() {{ p=
   if [ -e "$1/{STARTED_PREFIX}$2" ]; then
-    read -r p s < "$1/{STARTED_PREFIX}$2"
+    read -r p s _ < "$1/{STARTED_PREFIX}$2"
     if [ -n "$p" ] && jf_start "$p" && [ "$t" = "$s" ] && [ ! -e "$1/{EXIT_PREFIX}$2" ]; then
       echo "$2 running $p"; return; fi
     if [ -z "$p" ]; then echo "$2 queued"; return; fi
@@ -88,9 +89,14 @@ s() {{
   case $2 in {FORMER_ATTEMPT}*)
     [ -n "$3" ] && former "$1" "$3" && kill -TERM $(ps -o pid= --ppid "$3") "$3" 2>/dev/null
     return 0;; esac
-  p=; [ -e "$1/{STARTED_PREFIX}$2" ] && read -r p s < "$1/{STARTED_PREFIX}$2"
-  [ -n "$p" ] && jf_start "$p" && [ "$t" = "$s" ] && kill -TERM "$p" 2>/dev/null
-  if [ -z "$p" ]; then echo "0 0" > "$1/{STARTED_PREFIX}$2"; fi
+  local f="$1/{STARTED_PREFIX}$2" i how; p=
+  (set -C; echo "0 0" > "$f") 2>/dev/null && return 0
+  for i in 1 2 3 4 5; do read -r p s how _ 2>/dev/null < "$f"; [ -n "$p" ] && break; sleep 0.1; done
+  if [ -z "$p" ]; then [ -d "$1" ] && echo "0 0" > "$f"; return 0; fi
+  jf_start "$p" && [ "$t" = "$s" ] || return 0
+  [ "$how" = fork ] || {{ kill -TERM "$p" 2>/dev/null; return 0; }}
+  kill -TERM -- "-$p" 2>/dev/null
+  (sleep 10; jf_start "$p" && [ "$t" = "$s" ] && kill -KILL -- "-$p") >/dev/null 2>&1 </dev/null &
 }}
 """
 
@@ -110,7 +116,7 @@ class ShellScheduler(Scheduler):
     def render_header(
         self, *, name: str, run_dir: str, resources: Mapping[str, Any], attempt: str = ""
     ) -> str:
-        resources = _own_keywords(resources)
+        resources = own_keywords(resources)
         for key in resources:
             if key not in _KEYWORDS:
                 near = get_close_matches(key, _KEYWORDS, n=1)
@@ -160,7 +166,7 @@ class ShellScheduler(Scheduler):
         return _CANCEL + _calls(jobs)
 
 
-def _own_keywords(resources: Mapping[str, Any]) -> dict[str, Any]:
+def own_keywords(resources: Mapping[str, Any]) -> dict[str, Any]:
     """Resources in the shell's words; a serialised QResources is translated without what it leaves open."""
     if "@class" not in resources:
         return dict(resources)

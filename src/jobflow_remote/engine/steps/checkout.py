@@ -28,7 +28,7 @@ class CheckoutStep(Step):
         room = self.batch
         if self.context.config.is_batch and await self._pilots_have_enough():
             return []
-        limit = self.context.max_running
+        limit = self.context.max_submitted
         if limit is not None:
             load = await self.runner.in_queue_thread(self.queue.workload, states=_CLAIMED)
             ahead = sum(load.get((self.worker, state), 0) for state in _CLAIMED)

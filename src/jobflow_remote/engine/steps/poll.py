@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
 
 from jobflow_remote.config.workers import host_key
 from jobflow_remote.engine.context import WorkerContext, host_job
-from jobflow_remote.engine.outcome import Advance, Noted, Outcome
-from jobflow_remote.engine.polling import Pace
+from jobflow_remote.engine.outcome import Advance, Outcome
+from jobflow_remote.engine.polling import Pace, outcome_of
 from jobflow_remote.engine.steps.port import Step
 from jobflow_remote.model.clock import utcnow
 from jobflow_remote.model.records import JobRecord
-from jobflow_remote.model.states import JobState
 from jobflow_remote.queuedb.port import WHOLE, Share
 from jobflow_remote.schedulers.port import HostJobState, HostJobStatus
 
@@ -52,7 +50,7 @@ class PollStep(Step):
         outcomes = [
             outcome
             for record, status in zip(records, statuses, strict=True)
-            if (outcome := self._outcome(record, status)) is not None
+            if (outcome := outcome_of(self.context, record, status)) is not None
         ]
         known = {(record.uuid, record.attempt or "") for record in records}
         moved = any(isinstance(outcome, Advance) for outcome in outcomes)
@@ -68,28 +66,6 @@ class PollStep(Step):
         for name, worker in services.project.workers.items():
             if name != self.worker and not worker.is_local and host_key(worker) == here:
                 self.runner.wake(self.name, name)
-
-    def _outcome(self, record: JobRecord, status: HostJobStatus) -> Outcome | None:
-        fields: dict[str, Any] = {"remote.queue_state": status.queue_state or status.state.value.upper()}
-        if status.process_id and status.process_id != record.process_id:
-            fields["remote.process_id"] = status.process_id
-        if status.state is HostJobState.RUNNING and record.state is JobState.SUBMITTED:
-            fields |= {"remote.reason": status.reason, "start_time": utcnow()}
-            return Advance(record, "start", JobState.RUNNING, fields)
-        if status.state is HostJobState.ENDED:
-            to = JobState.DOWNLOADED if self.context.host.files_are_local else JobState.TERMINATED
-            fields |= {
-                "remote.exit_code": status.exit_code,
-                "remote.reason": status.reason,
-                "end_time": utcnow(),
-            }
-            if self.context.config.delay_download:
-                delay = timedelta(seconds=self.context.config.delay_download)
-                fields["remote.retry_time_limit"] = utcnow() + delay
-            return Advance(record, "leave_queue", to, fields)
-        fields["remote.reason"] = status.reason
-        known = {key: record.remote.get(key.removeprefix("remote.")) for key in fields}
-        return Noted(record, fields) if status.queue_state and fields != known else None
 
     def _plan_next(self, records: list[JobRecord], statuses: list[HostJobStatus]) -> None:
         scheduler, host = self.context.scheduler, self.context.host

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
-from jobflow_remote.engine.context import host_job
-from jobflow_remote.engine.jobscript import find_exec_config, render_job_script
+from jobflow_remote.engine.context import WorkerContext, host_job
 from jobflow_remote.engine.outcome import Advance, Failed, Outcome
 from jobflow_remote.engine.polling import run_script
+from jobflow_remote.engine.starting import Start, hand_over, prepare, submit
 from jobflow_remote.engine.steps.port import Step
 from jobflow_remote.errors import ConfigError, SchedulerBusyError, SchedulerError
-from jobflow_remote.layout import SUBMIT_FILENAME
 from jobflow_remote.model import lifecycle
-from jobflow_remote.model.records import Document, JobRecord
+from jobflow_remote.model.records import JobRecord
 from jobflow_remote.model.states import JobState
+from jobflow_remote.queuedb.port import WHOLE, Share
 
 
 class SubmitStep(Step):
@@ -25,12 +23,20 @@ class SubmitStep(Step):
     renders = True
     makes_room_for = frozenset({"checkout"})
 
+    def __init__(self, context: WorkerContext, share: Share = WHOLE) -> None:
+        super().__init__(context, share)
+        self._launching = self.runner.launching(self.worker)
+        self._scripts: int | None = None
+        """How many jobs may be started by scripts this time; the others wait in the warm process for their turn."""
+
     async def take(self) -> list[JobRecord]:
         room = self.batch
-        limit = self.context.max_running
-        if limit is not None:
+        limit, most = self.context.max_running, self.context.max_submitted
+        self._scripts = None
+        if limit is not None and most is not None:
             load = await self.runner.in_queue_thread(self.queue.workload, states=lifecycle.IN_SCHEDULER)
-            room = min(room, limit - sum(load.get((self.worker, s), 0) for s in lifecycle.IN_SCHEDULER))
+            there = sum(load.get((self.worker, s), 0) for s in lifecycle.IN_SCHEDULER)
+            room, self._scripts = min(room, most - there), limit - there
         if room <= 0:
             return []
         return await self.runner.in_queue_thread(
@@ -41,33 +47,28 @@ class SubmitStep(Step):
     async def run(self, records: list[JobRecord]) -> list[Outcome]:
         outcomes: list[Outcome] = []
         rendered_by = self.runner.configuration.in_use.digest
-        scripts: dict[str, bytes | Path] = {}
-        ready: list[JobRecord] = []
-        for record in records:
+        forks: list[Start] = []
+        scripts: list[Start] = []
+        for number, record in enumerate(records):
             try:
-                text = self._script(record)
+                start = prepare(self.context, record)
             except (ConfigError, SchedulerError) as error:
                 outcomes.append(Failed(record, error))
                 continue
-            scripts[os.path.join(record.run_dir or "", SUBMIT_FILENAME)] = text.encode()
-            ready.append(record)
-        if ready:
-            outcomes += await self._submit(ready, scripts, rendered_by)
+            if start.order is None and self._scripts is not None and number >= self._scripts:
+                break  # it does not wait for its turn; those after it are not to overtake it for ever
+            (scripts if start.order is None else forks).append(start)
+        if forks:
+            await hand_over(self.context, forks)
+            outcomes += [_handed_over(start.record, rendered_by) for start in forks]
+        if scripts:
+            outcomes += await self._submit(scripts, rendered_by)
         return outcomes
 
-    async def _submit(
-        self, records: list[JobRecord], scripts: dict[str, bytes | Path], rendered_by: str
-    ) -> list[Outcome]:
-        host, scheduler = self.context.host, self.context.scheduler
-        jobs = [host_job(record) for record in records]
-        answer = await run_script(
-            host,
-            scheduler.render_submit(jobs),
-            files=scripts,
-            timeout_seconds=self.context.config.timeout_execute,
-        )
+    async def _submit(self, starts: Sequence[Start], rendered_by: str) -> list[Outcome]:
         outcomes: list[Outcome] = []
-        results = scheduler.parse_submit(answer, jobs)
+        records = [start.record for start in starts]
+        results = await submit(self.context, starts)
         if all(result.busy for result in results):
             raise SchedulerBusyError(results[0].error or "the scheduler is busy")
         for record, result in zip(records, results, strict=True):
@@ -81,6 +82,7 @@ class SubmitStep(Step):
                     "remote.exit_code": None,
                     "remote.reason": None,
                     "remote.configuration": rendered_by,
+                    **({"remote.launch": "script"} if self._launching is not None else {}),
                 }
                 outcomes.append(Advance(record, "submit", JobState.SUBMITTED, fields))
         return outcomes
@@ -99,14 +101,14 @@ class SubmitStep(Step):
                 timeout_seconds=self.context.config.timeout_execute,
             )
 
-    def _script(self, record: JobRecord) -> str:
-        worker = self.context.config
-        resources: Document = worker.resources or {} if record.resources is None else record.resources
-        header = self.context.scheduler.render_header(
-            name=record.name,
-            run_dir=record.run_dir or "",
-            resources=resources,
-            attempt=record.attempt or "0",
-        )
-        execution = find_exec_config(self.context, record)
-        return render_job_script(self.context, record, execution, header=header)
+
+def _handed_over(record: JobRecord, rendered_by: str) -> Outcome:
+    """SUBMITTED, and without a process until the warm process gets round to it."""
+    fields = {
+        "remote.process_id": None,
+        "remote.exit_code": None,
+        "remote.reason": None,
+        "remote.configuration": rendered_by,
+        "remote.launch": "fork",
+    }
+    return Advance(record, "submit", JobState.SUBMITTED, fields)

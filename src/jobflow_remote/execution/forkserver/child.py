@@ -13,9 +13,12 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable
-from typing import NoReturn
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
 
-from jobflow_remote.execution.forkserver.order import EXIT_NO_FOLDER, Order
+from jobflow_remote.execution.forkserver import marks
+from jobflow_remote.execution.forkserver.marks import Process
+from jobflow_remote.execution.forkserver.order import EXIT_DUPLICATE, EXIT_NO_FOLDER, EXIT_NOT_STARTED, Order
 from jobflow_remote.execution.run import run_job
 
 FIRST_DESCRIPTOR, LAST_DESCRIPTOR = 3, 1 << 20
@@ -23,17 +26,23 @@ _OWN_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP, si
 _PR_SET_PDEATHSIG = 1
 
 
-def run_order(order: Order, filters: list[object]) -> NoReturn:
-    """Run one job in the process that was forked for it, and end as a script's interpreter would.
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What the server was before it imported anything; a job begins with that."""
 
-    Parameters
-    ----------
-    filters
-        Warning filters as they were before the server changed them.
-    """
+    filters: list[Any] = field(default_factory=lambda: list(warnings.filters))
+    """Of warnings."""
+    handlers: dict[int, Any] = field(default_factory=lambda: {n: signal.getsignal(n) for n in _OWN_SIGNALS})
+    umask: int = field(default_factory=lambda: present_umask())
+    server: Process | None = None
+    """The process that jobs outlive; None: they end with it."""
+
+
+def run_order(order: Order, origin: Origin) -> NoReturn:
+    """Run one job in the process that was forked for it, and end as a script's interpreter would."""
     code = 1
     try:
-        code = _run(order, filters)
+        code = _run(order, origin)
     except SystemExit as leaving:  # a child that the function forked
         code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except BaseException:  # noqa: BLE001  # nothing may get into the loop of the server
@@ -44,11 +53,14 @@ def run_order(order: Order, filters: list[object]) -> NoReturn:
         os._exit(code)
 
 
-def _run(order: Order, filters: list[object]) -> int:
-    warnings.filters[:] = filters  # type: ignore[index]
-    leave_server()
+def _run(order: Order, origin: Origin) -> int:
+    leave_server(origin)
     os.closerange(FIRST_DESCRIPTOR, LAST_DESCRIPTOR)
-    if not enter_folder(order):
+    if origin.server is not None:
+        refusal = _begin(order, origin.server)
+        if refusal:
+            return refusal
+    if not enter_folder(order, append=origin.server is not None):
         return EXIT_NO_FOLDER
     os.environ.update(order.environment)
     pin(order.cores)
@@ -60,16 +72,48 @@ def _run(order: Order, filters: list[object]) -> int:
     code = run_job(".", attempt=order.attempt, strict=True)
     if os.getpid() == owner:
         _finish_interpreter()
+        if origin.server is not None:
+            _flush()
+            _record_end(order, code)
     return code
 
 
-def leave_server() -> None:
-    """A process group of its own, no signal handlers, and death when the server dies."""
+def _begin(order: Order, server: Process) -> int:
+    """Take the attempt; 0, or the code to end with."""
+    try:
+        taken = marks.begin(order.folder, order.attempt or "", server)
+    except (FileNotFoundError, NotADirectoryError):
+        return EXIT_NO_FOLDER
+    except OSError as error:
+        print(f"jobflow-remote: cannot begin in {order.folder}: {error}", file=sys.stderr)
+        return EXIT_NOT_STARTED
+    return 0 if taken else EXIT_DUPLICATE
+
+
+def _record_end(order: Order, code: int) -> None:
+    """If it cannot be written (a full disk, a folder that the job removed), the server tells it."""
+    with contextlib.suppress(OSError):
+        marks.record_end(order.folder, order.attempt or "", code)
+
+
+def leave_server(origin: Origin) -> None:
+    """A process group of its own, signals and warnings as a new process has them, and death when the server dies,
+    unless jobs are to outlive it."""
+    warnings.filters[:] = origin.filters  # type: ignore[index]
     signal.set_wakeup_fd(-1)
-    for number in _OWN_SIGNALS:
-        signal.signal(number, signal.SIG_DFL)
+    for number, handler in origin.handlers.items():
+        signal.signal(number, signal.SIG_DFL if handler is None else handler)
+    os.umask(origin.umask)
     os.setpgid(0, 0)
-    die_with_parent()
+    if origin.server is None:
+        die_with_parent()
+
+
+def present_umask() -> int:
+    """The umask; to ask is to set it."""
+    present = os.umask(0o077)
+    os.umask(present)
+    return present
 
 
 def die_with_parent() -> None:
@@ -90,12 +134,16 @@ def find_prctl() -> Callable[..., int]:
     return ctypes.CDLL(None, use_errno=True).prctl
 
 
-def enter_folder(order: Order) -> bool:
-    """Work in the job's folder, with its output files; False if there is no such folder."""
+def enter_folder(order: Order, *, append: bool = False) -> bool:
+    """Work in the job's folder, with its output files; False if there is no such folder.
+
+    ``append``: nobody may overwrite what others have written there, such as a program that opens ``/dev/stdout`` anew.
+    """
+    how = os.O_APPEND if append else os.O_TRUNC
     try:
         os.chdir(order.folder)
         for name, target in ((order.stdout, 1), (order.stderr, 2)):
-            made = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+            made = os.open(name, os.O_WRONLY | os.O_CREAT | how, 0o666)
             if made != target:
                 os.dup2(made, target)
                 os.close(made)

@@ -25,8 +25,9 @@ class ForkServerProcess:
         preload: Sequence[str] = (),
         launcher: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        options: Sequence[str] = (),
     ) -> None:
-        words = [*launcher, sys.executable, "-m", "jobflow_remote.execution", "forkserver"]
+        words = [*launcher, sys.executable, "-m", "jobflow_remote.execution", "forkserver", *options]
         for module in preload:
             words += ["--preload", module]
         self.jobs: dict[str, int] = {}
@@ -101,6 +102,15 @@ class ForkServerProcess:
             elif kind == "ended":
                 self.jobs.pop(message["id"], None)
         return messages
+
+    def leave(self) -> None:
+        """Go, without ending it or its jobs: one whose jobs outlive it (``--lasting``) ends after the last of them."""
+        self.channel.close()
+        self.jobs.clear()
+
+    def has_ended(self) -> bool:
+        """Whether the process is no more; asking also takes what is left of it out of the table of processes."""
+        return self._process.poll() is not None
 
     def close(self) -> None:
         """End it, and its jobs; may be called twice."""

@@ -11,6 +11,8 @@ Message = dict[str, Any]
 
 EXIT_NO_FOLDER = 98
 """The run folder is not there, or cannot be entered: what a submission script says of it."""
+EXIT_DUPLICATE = 97
+"""Another process has this attempt; nothing was touched."""
 EXIT_NOT_STARTED = 71
 """The process could not be started (out of processes, say)."""
 

@@ -21,12 +21,11 @@ MOST_GROWTH_BYTES = 256 << 20
 """A child that has grown by so much is replaced."""
 
 
-def serve_orders(channel: Channel, filters: list[object]) -> NoReturn:
+def serve_orders(channel: Channel, origin: child.Origin) -> NoReturn:
     """Run what arrives; never returns. The end of the process tells the end of the job in hand, if there is one."""
     code = 1
     try:
-        warnings.filters[:] = filters  # type: ignore[index]
-        child.leave_server()
+        child.leave_server(origin)
         _close_others({channel.reading, channel.writing})
         child.renew_streams()
         code = _serve(channel)
@@ -74,7 +73,7 @@ class _State:
         self.environment = dict(os.environ)
         self.path = list(sys.path)
         self.threads = threading.active_count()
-        self.umask = _umask()
+        self.umask = child.present_umask()
         self.cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
         self.handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
         self.streams = (sys.stdin, sys.stdout, sys.stderr)
@@ -103,12 +102,6 @@ class _State:
         if {number: signal.getsignal(number) for number in self.handlers} != self.handlers:
             return False
         return _memory_bytes() - self.memory < MOST_GROWTH_BYTES and _descriptors() <= self.descriptors + 8
-
-
-def _umask() -> int:
-    present = os.umask(0o077)
-    os.umask(present)
-    return present
 
 
 def _memory_bytes() -> int:

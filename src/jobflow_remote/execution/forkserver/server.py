@@ -18,7 +18,7 @@ import threading
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jobflow_remote.execution.forkserver import child, reused
 from jobflow_remote.execution.forkserver.channel import Channel
@@ -53,18 +53,18 @@ class _Place:
 class ForkServer:
     """One conversation: orders in, ends of jobs out."""
 
-    def __init__(self, channel: Channel) -> None:
-        self.channel = channel
+    def __init__(self, channel: Channel, origin: child.Origin) -> None:
+        self.channel, self._origin = channel, origin
         self._jobs: dict[str, _Running] = {}
         self._by_pid: dict[int, _Running] = {}
         self._places: dict[int, _Place] = {}
         self._idle: list[_Place] = []
-        self._filters: list[object] = list(warnings.filters)
         self._selector = selectors.DefaultSelector()
         self._bell = socket.socketpair()
 
     def serve(self) -> None:
         """Work until the other end is gone, or says stop; then end what still runs."""
+        self._origin = replace(self._origin, filters=list(warnings.filters))
         warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
         for end in self._bell:
             end.setblocking(False)
@@ -75,7 +75,7 @@ class ForkServer:
         self._selector.register(self._bell[0], selectors.EVENT_READ, self._on_bell)
         self._selector.register(self.channel.reading, selectors.EVENT_READ, self._on_orders)
         try:
-            while not self.channel.closed:
+            while self._goes_on():
                 if self.channel.has_unsent:
                     self._wait_for_room()
                 for key, _ in self._selector.select(1.0):
@@ -83,6 +83,9 @@ class ForkServer:
                 self._reap()
         finally:
             self._end_all()
+
+    def _goes_on(self) -> bool:
+        return not self.channel.closed
 
     # -- orders ------------------------------------------------------------------------------------------------
 
@@ -105,14 +108,20 @@ class ForkServer:
         except OSError as error:
             self._tell(running, EXIT_NOT_STARTED, why=f"no process could be started: {error}")
             return
-        self._jobs[order.id] = running
-        self._by_pid[running.pid] = running
+        self._keep(running)
         self.channel.send({"event": "started", "id": order.id, "pid": running.pid, "time": running.started})
+
+    def _note(self, order: Order, pid: int, started: float) -> None:
+        self._keep(_Running(order, pid, started, begun=True))
+
+    def _keep(self, running: _Running) -> None:
+        self._jobs[running.order.id] = running
+        self._by_pid[running.pid] = running
 
     def _fork(self, order: Order) -> int:
         pid = os.fork()
         if pid == 0:
-            child.run_order(order, self._filters)
+            child.run_order(order, self._origin)
         with contextlib.suppress(OSError):
             os.setpgid(pid, pid)  # both sides do, so that nobody is too late
         return pid
@@ -135,7 +144,7 @@ class ForkServer:
             raise
         if pid == 0:
             number = theirs.detach()
-            reused.serve_orders(Channel(number, number), self._filters)
+            reused.serve_orders(Channel(number, number), self._origin)
         theirs.close()
         with contextlib.suppress(OSError):
             os.setpgid(pid, pid)
@@ -194,7 +203,7 @@ class ForkServer:
             if place.channel.reading >= 0:
                 self._on_place(place)  # what it said before it ended
             self._retire(place)
-        _signal_group(pid, signal.SIGKILL)  # what the job left behind in its group
+        self._end_group(pid)
         running = self._by_pid.get(pid)
         if running is not None and (place is None or place.job is running):
             self._forget(running)
@@ -202,6 +211,10 @@ class ForkServer:
                 self._tell(running, exit_code_of(status))
             else:  # the process ended between two jobs
                 self._start(running.order)
+
+    def _end_group(self, pid: int) -> None:
+        """What the job left behind in its group."""
+        _signal_group(pid, signal.SIGKILL)
 
     def _forget(self, running: _Running) -> None:
         self._jobs.pop(running.order.id, None)
@@ -246,21 +259,48 @@ def import_modules(names: Sequence[str]) -> str | None:
         if threading.active_count() > 1:
             threads = ", ".join(thread.name for thread in threading.enumerate()[1:])
             return f"the module {name} of `preload` leaves threads behind ({threads}): no process can be forked safely"
+        if _native_threads():
+            return (
+                f"the module {name} of `preload` leaves threads of a native library behind (an OpenMP pool that has "
+                "run, say): no process can be forked safely"
+            )
     return None
+
+
+def _native_threads() -> int:
+    """Threads, beside this one, that a fork does not end. OpenBLAS ends its own before one, and begins anew after."""
+    try:
+        if len(os.listdir("/proc/self/task")) == 1:
+            return 0
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            pid = os.fork()
+        if pid == 0:
+            os._exit(0)
+        os.waitpid(pid, 0)
+        return len(os.listdir("/proc/self/task")) - 1
+    except FileNotFoundError:  # no /proc: not known
+        return 0
 
 
 def run_server(reading: int, writing: int, *, preload: Sequence[str] = ()) -> int:
     """Be a fork server on a pair of descriptors until the other end is gone; returns an exit code."""
     channel = Channel(reading, writing)
+    origin = child.Origin()
     Durability.waits_for_disk = False
     refusal = import_modules(["jobflow", *preload])
     if refusal is not None:
         channel.send({"event": "refused", "why": refusal})
         return 1
     warm_up()
+    settle()
+    channel.send({"event": "ready", "pid": os.getpid()})
+    ForkServer(channel, origin).serve()
+    return 0
+
+
+def settle() -> None:
+    """Leave to the children what they need not do again."""
     sys.stdout.flush()
     gc.collect()
     gc.freeze()
-    channel.send({"event": "ready", "pid": os.getpid()})
-    ForkServer(channel).serve()
-    return 0

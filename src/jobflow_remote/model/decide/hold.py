@@ -29,7 +29,7 @@ def has_process(record: JobRecord) -> bool:
     """Whether there may be a process to cancel once the job has been taken from the runner."""
     if record.state in lifecycle.IN_PILOT:  # whichever has it
         return True
-    return record.state in lifecycle.IN_SCHEDULER and record.process_id is not None
+    return record.state in lifecycle.IN_SCHEDULER and (record.process_id is not None or record.is_forked)
 
 
 def change_by_person(
