@@ -21,7 +21,7 @@ def pids(home: Home) -> dict[str, int]:
 
 
 def test_a_runner_with_several_processes(home: Home, wait_for: Wait) -> None:
-    home.write_project(runner=QUICK)
+    home.write_project(runner=QUICK, more="log_level: debug")
     home.jf("runner", "start", "-t", "2")
     manager = DaemonManager.from_project_name("test")
 
@@ -73,6 +73,7 @@ def test_a_runner_with_several_processes(home: Home, wait_for: Wait) -> None:
         "runner_checkout.log", "runner_complete.log", "runner_queue.log", "runner_transfer-0.log",
         "runner_transfer-1.log",
     }  # fmt: skip
+    wait_for(lambda: "DEBUG" in (logs / "runner_queue.log").read_text())  # as the project says
     shown = home.jf("runner", "info").stdout
     assert "the shell scheduler knows no resource 'nodes'" in shown
 
@@ -90,7 +91,7 @@ def test_a_runner_with_several_processes(home: Home, wait_for: Wait) -> None:
     assert set(pids(home)) == set(before)
     assert not set(pids(home).values()) & set(after.values())
     assert manager.parse_config_file() == {
-        "num_procs_transfer": 2, "num_procs_complete": 1, "single": False, "log_level": "info",
+        "num_procs_transfer": 2, "num_procs_complete": 1, "single": False, "log_level": None,
         "connect_interactive": False,
     }  # fmt: skip
     assert manager.check_matching_runner(raise_on_error=True) is None

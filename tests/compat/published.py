@@ -390,7 +390,12 @@ FIELDS = {
 }  # fmt: skip
 """Model → fields."""
 
-DIFFERENT: dict[str, str] = {}
+DIFFERENT: dict[str, str] = {
+    "jobflow_remote.jobs.daemon:DaemonManager.start": (
+        "self, num_procs_transfer=1, num_procs_complete=1, single=True, log_level=None, raise_on_error=False, "
+        "connect_interactive=False, takeover=False"
+    ),
+}
 """``module:name`` → our parameters, where ours are others."""
 
 ABSENT = [

@@ -71,6 +71,10 @@ Interactive = Annotated[
 ]
 
 
+def _name(level: LogLevel | None) -> str | None:
+    return None if level is None else level.value
+
+
 def _busy(text: str) -> AbstractContextManager[Any]:
     """A spinner on a terminal."""
     console = err_console()
@@ -91,7 +95,7 @@ def run(
     checkout: Annotated[
         bool, typer.Option("--checkout", "-cho", help="Take jobs that are READY.", show_default=False)
     ] = False,
-    log_level: t.LogLevelOption = LogLevel.INFO,
+    log_level: t.LogLevelOption = None,
     set_pid: t.SetPid = False,
     interactive: InteractiveHere = False,
     daemonized: Annotated[
@@ -109,7 +113,7 @@ def run(
     project = current().project()
     if interactive:
         _answer_here()
-    raise typer.Exit(run_runner(project.name, roles=roles, log_level=log_level.value, daemonized=daemonized))
+    raise typer.Exit(run_runner(project.name, roles=roles, log_level=_name(log_level), daemonized=daemonized))
 
 
 @app.command("start")
@@ -117,7 +121,7 @@ def start(
     transfer: Transfer = 1,
     complete: Complete = 1,
     single: Single = False,
-    log_level: t.LogLevelOption = LogLevel.INFO,
+    log_level: t.LogLevelOption = None,
     takeover: Annotated[
         bool,
         typer.Option(
@@ -132,7 +136,7 @@ def start(
 
     If only some of its processes run, the others are started again.
     """
-    _start(RunnerLayout(single, transfer, complete, log_level.value, interactive), takeover=takeover)
+    _start(RunnerLayout(single, transfer, complete, _name(log_level), interactive), takeover=takeover)
 
 
 def _start(layout: RunnerLayout, *, takeover: bool) -> None:
@@ -171,7 +175,7 @@ def takeover(
     transfer: Transfer = 1,
     complete: Complete = 1,
     single: Single = False,
-    log_level: t.LogLevelOption = LogLevel.INFO,
+    log_level: t.LogLevelOption = None,
     interactive: Interactive = False,
     yes: t.Yes = False,
 ) -> None:
@@ -192,7 +196,7 @@ def takeover(
         print_message("No other runner is active: this is an ordinary start", to_stderr=True)
     elif not yes and not confirm(_describe_session(session) + " Take its place?"):
         raise typer.Exit(0)
-    _start(RunnerLayout(single, transfer, complete, log_level.value, interactive), takeover=True)
+    _start(RunnerLayout(single, transfer, complete, _name(log_level), interactive), takeover=True)
 
 
 @app.command("restart")
@@ -326,7 +330,7 @@ def foreground() -> None:
 
 @app.command("update-status")
 def update_status(
-    log_level: t.LogLevelOption = LogLevel.INFO,
+    log_level: t.LogLevelOption = None,
     set_pid: t.SetPid = False,
     interactive: InteractiveHere = False,
 ) -> None:
@@ -336,7 +340,7 @@ def update_status(
     from jobflow_remote.engine.updating import update_status
 
     services = current().services()
-    logging.getLogger("jobflow_remote").setLevel(log_level.to_logging())
+    logging.getLogger("jobflow_remote").setLevel((log_level or services.project.log_level).to_logging())
     if interactive:
         _answer_here()
     with nullcontext() if interactive else _busy("Asking the schedulers…"):

@@ -204,7 +204,10 @@ Watch = Annotated[
 # -- actions ---------------------------------------------------------------------------------------
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.", show_default=False)]
-LogLevelOption = Annotated[LogLevel, typer.Option("--log-level", "-log", help="How much the log says.")]
+LogLevelOption = Annotated[
+    LogLevel | None,
+    typer.Option("--log-level", "-log", help="How much the log says, instead of what the project has."),
+]
 SetPid = Annotated[
     bool, typer.Option("--set-pid", "-pid", help="Kept for scripts: the log always has the pid.", hidden=True)
 ]

@@ -231,7 +231,7 @@ class DaemonManager:
         num_procs_transfer: int = 1,
         num_procs_complete: int = 1,
         single: bool = True,
-        log_level: str | None = "info",
+        log_level: str | None = None,
         raise_on_error: bool = False,
         connect_interactive: bool = False,
         takeover: bool = False,
@@ -245,7 +245,7 @@ class DaemonManager:
         single
             One process for everything; else one for each role, of which two may have several.
         log_level
-            None: that of the project.
+            By default that of the project, also when it is changed later on.
         takeover
             Take the queue over from a runner elsewhere, which is superseded and stops by itself.
 
