@@ -155,6 +155,7 @@ CONTROLLER = {
     "safe_delete_files": "self, jobs_info",
     "reset": "self, reset_output=False, max_limit=25, validation=None",
     "build_indexes": "self, background=True, job_custom_indexes=None, flow_custom_indexes=None, drop=False",
+    "compact": "self",
     "create_indexes": "self, indexes, collection=<DbCollection.JOBS: 'jobs'>, unique=False, background=True",
     "backup_dump": "self, dir_path='.', mongo_bin_path=None, compress=False, python=False",
     "backup_restore": "self, dir_path='.', mongo_bin_path=None, compress=None, python=False",
@@ -399,7 +400,6 @@ DIFFERENT: dict[str, str] = {
 """``module:name`` → our parameters, where ours are others."""
 
 ABSENT = [
-    "jobflow_remote:JobController.compact",
     "jobflow_remote.jobs.batch:RemoteBatchManager", "jobflow_remote.jobs.batch:LocalBatchManager",
     "jobflow_remote.jobs.run:run_batch_jobs", "jobflow_remote.jobs.run:run_single_batch_jobs",
     "jobflow_remote.jobs.run:decompress_files",

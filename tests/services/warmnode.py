@@ -1,7 +1,7 @@
 """A compute node that has imported jobflow already: jobs of tests run in processes forked from it, in milliseconds.
 
-The worker's ``execution_cmd`` is a small client, which hands the run folder over and waits. When the client is killed
-(a job is cancelled) its job dies too.
+The worker's ``execution_cmd`` is a small client, which hands the run folder and what it writes to over and waits. When
+the client is killed (a job is cancelled) its job dies too.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _CLIENT = """\
 import socket, sys
 s = socket.socket(socket.AF_UNIX)
 s.connect(sys.argv[1])
-s.sendall(sys.argv[2].encode())
+socket.send_fds(s, [sys.argv[2].encode()], [1, 2])
 answer = s.recv(1)
 sys.exit(answer[0] if answer else 1)
 """
@@ -73,7 +73,10 @@ def _run(connection: socket.socket) -> None:
     from jobflow_remote.execution.run import run_job
 
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    folder = connection.recv(10_000).decode()
+    message, (output, errors), _, _ = socket.recv_fds(connection, 10_000, 2)
+    folder = message.decode()
+    os.dup2(output, 1)  # nobody reads the pipe of the node: it would be full one day
+    os.dup2(errors, 2)
     threading.Thread(target=_die_with, args=(connection,), daemon=True).start()
     code = run_job(folder)
     connection.sendall(bytes([code]))

@@ -104,10 +104,11 @@ def _check_effect(story: Story, before: Sequence[JobRecord], done: act.JobOutcom
     superseded = {effect.db_id for effect in done.effects if effect.event == "superseded"}
     if not generated <= superseded:
         yield f"not superseded: {generated - superseded}"
-    behind = _behind(first, before) - changed - superseded
+    everything = _behind(first, before)
+    behind = everything - changed - superseded
     if story.descendants and behind:
         yield f"descendants that were left alone: {behind}"
-    if not story.descendants and story.scenario == "linear" and not behind:
+    if not story.descendants and story.scenario in STATIC and everything - wanted and not behind:
         yield "the jobs behind the children did not stay"
 
 

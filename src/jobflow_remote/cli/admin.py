@@ -11,7 +11,7 @@ from jobflow_remote.cli import types as t
 from jobflow_remote.cli.invocation import current
 from jobflow_remote.cli.jfr_typer import JFRTyper
 from jobflow_remote.cli.migrate import migrate
-from jobflow_remote.cli.output import confirm, print_message
+from jobflow_remote.cli.output import busy, confirm, print_message
 from jobflow_remote.cli.upgrade import upgrade
 from jobflow_remote.control import admin as control
 
@@ -57,6 +57,17 @@ def reset(
             f"{control.today()}",
             style="gold1",
         )
+
+
+@app.command("compact")
+def compact() -> None:
+    """Give the space that deleted jobs left behind back to the file system.
+
+    The runner may go on working, but waits meanwhile where the queue is an SQLite file.
+    """
+    with busy("Compacting…"):
+        freed = current().queue().compact()
+    print_message(f"{freed / 1e6:,.1f} MB were given back")
 
 
 app.command("upgrade")(upgrade)

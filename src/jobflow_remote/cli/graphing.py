@@ -126,6 +126,8 @@ def make_graph_tree(loaded: LoadedGraph, *, label: str = "name") -> Tree:
 def _add_jobs(tree: Tree, graph: FlowGraph, nodes: Sequence[JobNode], *, depth: int, label: str) -> None:
     from rich.text import Text
 
+    from jobflow_remote.control.drawing.shapes import plain_line
+
     branches: dict[str, list[JobNode]] = {}
     for node in nodes:
         if len(node.hosts) > depth:
@@ -138,7 +140,8 @@ def _add_jobs(tree: Tree, graph: FlowGraph, nodes: Sequence[JobNode], *, depth: 
             host = node.hosts[depth]
             done.add(host)
             inside = branches[host]
-            words = f"nested flow {host[:8]} ({len(inside)} job{'s' if len(inside) != 1 else ''})"
+            name = plain_line(graph.flow_label(host))
+            words = f"nested flow {name} ({len(inside)} job{'s' if len(inside) != 1 else ''})"
             _add_jobs(tree.add(Text(words, style="dim")), graph, inside, depth=depth + 1, label=label)
 
 

@@ -15,9 +15,10 @@ ORDER = (
     "db_id", "uuid", "index", "name", "state", "error", "waits_for", "scheduler", "remote",
     "previous_state", "job", "created_on",
     "updated_on", "start_time", "end_time", "metadata", "run_dir", "parents", "priority", "worker",
-    "resources", "exec_config", "lock_id", "lock_time", "stored_data", "hosts", "flow_uuid", "superseded",
+    "resources", "exec_config", "lock_id", "lock_time", "stored_data", "hosts", "host_names", "flow_uuid", "superseded",
     "attempt", "claim", "history",
 )  # fmt: skip
+_IF_ANY = ("superseded", "host_names")
 _SUMMARY = frozenset(ORDER) - {
     "job", "resources", "exec_config", "flow_uuid", "superseded", "attempt", "claim", "history",
 }  # fmt: skip
@@ -63,11 +64,9 @@ def _shown(document: Mapping[str, Any], verbosity: int) -> dict[str, Any]:
         values["remote"] = remote
     if verbosity < 2:
         values.pop("job", None)
-        for key in ("parents", "hosts"):
+        for key in ("parents", "hosts", "host_names"):
             values[key] = elide(values.get(key) or [])
-    if not values.get("superseded"):
-        values.pop("superseded", None)
-    return values
+    return {key: value for key, value in values.items() if value or key not in _IF_ANY}
 
 
 def make_job_panel(document: Mapping[str, Any], *, verbosity: int, show_none: bool) -> Panel:

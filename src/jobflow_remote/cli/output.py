@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from enum import Enum
@@ -49,6 +49,12 @@ def print_message(text: str, *, style: str = "green", to_stderr: bool = False) -
     """One message, as it is: no markup, no line breaks of ours."""
     console = err_console() if to_stderr else out_console()
     console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def busy(text: str) -> AbstractContextManager[Any]:
+    """A spinner while something takes its time; on a terminal only."""
+    console = err_console()
+    return console.status(text) if console.is_terminal else nullcontext()
 
 
 def print_note(text: str) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,7 +15,7 @@ from jobflow_remote.cli import types as t
 from jobflow_remote.cli.formatting import format_date
 from jobflow_remote.cli.invocation import current
 from jobflow_remote.cli.jfr_typer import JFRTyper
-from jobflow_remote.cli.output import confirm, err_console, print_error, print_message
+from jobflow_remote.cli.output import busy, confirm, print_error, print_message
 from jobflow_remote.cli.runnerinfo import find_manager
 from jobflow_remote.config.loglevel import LogLevel
 from jobflow_remote.daemon.programs import End, RunnerLayout
@@ -73,12 +73,6 @@ Interactive = Annotated[
 
 def _name(level: LogLevel | None) -> str | None:
     return None if level is None else level.value
-
-
-def _busy(text: str) -> AbstractContextManager[Any]:
-    """A spinner on a terminal."""
-    console = err_console()
-    return console.status(text) if console.is_terminal else nullcontext()
 
 
 @app.command("run")
@@ -142,7 +136,7 @@ def start(
 def _start(layout: RunnerLayout, *, takeover: bool) -> None:
     _warn_of_conflicts(current().project().name)  # here the file has to be valid
     manager = find_manager()
-    with nullcontext() if layout.interactive else _busy("Starting the runner…"):
+    with nullcontext() if layout.interactive else busy("Starting the runner…"):
         manager.start(
             num_procs_transfer=layout.transfer,
             num_procs_complete=layout.complete,
@@ -206,7 +200,7 @@ def restart() -> None:
 
     name = current().project().name  # here the file has to be valid
     manager, successor = find_manager(), DaemonManager.from_project_name(name)
-    with _busy("Starting the runner again…"):
+    with busy("Starting the runner again…"):
         manager.restart(raise_on_error=True, successor=successor)
         successor.wait_start()
 
@@ -265,7 +259,7 @@ def _end(how: End, options: _Ending, *, ask_elsewhere: bool) -> None:
     from jobflow_remote.daemon.everywhere import end_one
 
     manager = find_manager()
-    with _busy(f"{_DOES[how]} the runner…"):
+    with busy(f"{_DOES[how]} the runner…"):
         done = end_one(manager, how, wait=options.wait)
     _write_names(options.names_file, [manager.project.name] if done else [])
     if not done and not (ask_elsewhere and _ask_elsewhere()):
@@ -276,7 +270,7 @@ def _end_everywhere(how: End, options: _Ending) -> None:
     from jobflow_remote.config.manager import ConfigManager
     from jobflow_remote.daemon.everywhere import end_everywhere
 
-    with _busy(f"{_DOES[how]} the runners of all projects…"):
+    with busy(f"{_DOES[how]} the runners of all projects…"):
         ended = end_everywhere(
             ConfigManager().projects, how, wait=options.wait, max_wait_seconds=options.max_wait_seconds
         )
@@ -343,7 +337,7 @@ def update_status(
     logging.getLogger("jobflow_remote").setLevel((log_level or services.project.log_level).to_logging())
     if interactive:
         _answer_here()
-    with nullcontext() if interactive else _busy("Asking the schedulers…"):
+    with nullcontext() if interactive else busy("Asking the schedulers…"):
         updated = update_status(services)
     number = sum(updated.jobs.values())
     print_message(f"{number} job{'s are' if number != 1 else ' is'} in another state now")

@@ -113,7 +113,7 @@ _ENTITIES = {ord(char): f"#{ord(char)};" for char in "#&<>\"'`\\[](){}|;%~"}
 def render_mermaid(graph: FlowGraph, *, show_subflows: bool = True, label: str = "name") -> str:
     """The graph in the language of Mermaid; every job has its label, also one without any edge."""
     lines = ["flowchart TD"]
-    for line in _nested(graph.nodes, 0, label) if show_subflows else _flat(graph.nodes, label):
+    for line in _nested(graph, graph.nodes, 0, label) if show_subflows else _flat(graph.nodes, label):
         lines.append(f"    {line}")
     for edge in graph.edges:
         lines.append(f"    {_mermaid_id(edge.source)} {_ARROWS[edge.kind]} {_mermaid_id(edge.target)}")
@@ -154,7 +154,7 @@ def _mermaid_label(node: JobNode, label: str) -> str:
     return _escape(f"{label_of(node, label)}{again}") or _escape(node.db_id)
 
 
-def _nested(nodes: Sequence[JobNode], depth: int, label: str) -> list[str]:
+def _nested(graph: FlowGraph, nodes: Sequence[JobNode], depth: int, label: str) -> list[str]:
     """Jobs, and boxes around those of nested flows, where the first of them stands."""
     lines: list[str] = []
     done: set[str] = set()
@@ -165,10 +165,9 @@ def _nested(nodes: Sequence[JobNode], depth: int, label: str) -> list[str]:
         elif host not in done:
             done.add(host)
             inside = [other for other in nodes if len(other.hosts) > depth and other.hosts[depth] == host]
-            lines.append(
-                f'subgraph flow_{re.sub(r"[^0-9a-zA-Z]", "_", host)}["nested flow {_escape(host[:8])}"]'
-            )
-            lines += [f"    {line}" for line in _nested(inside, depth + 1, label)]
+            key, name = re.sub(r"[^0-9a-zA-Z]", "_", host), _escape(graph.flow_label(host))
+            lines.append(f'subgraph flow_{key}["nested flow {name}"]')
+            lines += [f"    {line}" for line in _nested(graph, inside, depth + 1, label)]
             lines.append("end")
     return lines
 
@@ -184,7 +183,8 @@ def as_plain(loaded: LoadedGraph) -> Mapping[str, Any]:
         "name": loaded.flow["name"],
         "state": loaded.flow["state"],
         "nodes": [
-            {key: getattr(node, key) for key in (*LABELS, "hosts", "superseded")} for node in graph.nodes
+            {key: getattr(node, key) for key in (*LABELS, "hosts", "host_names", "superseded")}
+            for node in graph.nodes
         ],
         "edges": [
             {"source": edge.source, "target": edge.target, "kind": edge.kind.value} for edge in graph.edges

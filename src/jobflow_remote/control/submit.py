@@ -110,6 +110,8 @@ def submit_with(
     """:func:`submit_flow` with services that are open already."""
     from jobflow.core.flow import get_flow
 
+    from jobflow_remote.execution.jobfields import flow_names
+
     defaults = RunProperties(
         worker=_worker(services, worker),
         exec_config=as_plain(exec_config),
@@ -127,6 +129,7 @@ def submit_with(
         flow_uuid=whole.uuid,
         flow_name=whole.name,
         flow_metadata=dict(getattr(whole, "metadata", None) or {}),
+        flow_names=flow_names(whole),
         defaults=defaults,
         now=utcnow(),
         who=whoami(),

@@ -17,6 +17,15 @@ def stores_used(job: Mapping[str, Any]) -> set[str]:
     return {key for key in job if key not in JOB_FIELDS and not key.startswith("@")}
 
 
+def flow_names(flow: Any) -> dict[str, str]:
+    """uuid → name of a jobflow Flow and of the flows in it: serialised jobs know the uuids only."""
+    names = {flow.uuid: flow.name}
+    for each in flow.jobs:
+        if hasattr(each, "jobs"):
+            names |= flow_names(each)
+    return names
+
+
 def serialise_job(job: Any) -> dict[str, Any]:
     """A jobflow Job as a plain document.
 

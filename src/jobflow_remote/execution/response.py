@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from jobflow_remote.execution.jobfields import serialise_job
+from jobflow_remote.execution.jobfields import flow_names, serialise_job
 
 
 def render_response(response: Any) -> dict[str, Any]:
     """The part of ``jfremote_out.json`` that tells what is to happen next.
 
     ``replace``, ``detour`` and ``addition`` are lists of ``{"job": …, "parents": […]}``, parents first; the
-    jobs were prepared by ``Job.run`` (hosts, metadata, configuration).
+    jobs were prepared by ``Job.run`` (hosts, metadata, configuration). ``flow_names``: name of each flow that they came
+    in, by its uuid.
     """
+    flows = [flow for flow in (response.replace, response.detour, response.addition) if flow is not None]
     return {
         "replace": _new_jobs("replace", response.replace),
         "detour": _new_jobs("detour", response.detour),
         "addition": _new_jobs("addition", response.addition),
+        "flow_names": {uuid: name for flow in flows for uuid, name in flow_names(flow).items()},
         "stored_data": _plain(response.stored_data),
         "stop_children": bool(response.stop_children),
         "stop_jobflow": bool(response.stop_jobflow),

@@ -278,6 +278,7 @@ class FlowInfo(BaseModel):
     job_names: list[str] = Field(default_factory=list)
     parents: list[list[str]] = Field(default_factory=list)
     hosts: list[list[str]] = Field(default_factory=list)
+    host_names: list[list[str]] = Field(default_factory=list)
     flow_metadata: dict[str, Any] = Field(default_factory=dict)
     jobs_info: list[JobInfo] | None = None
 
@@ -311,6 +312,7 @@ class FlowInfo(BaseModel):
             job_names=[(job.get("job") or {}).get("name") or "" for job in jobs],
             parents=[job.get("parents") or [] for job in jobs],
             hosts=[(job.get("job") or {}).get("hosts") or [] for job in jobs],
+            host_names=[job.get("host_names") or [] for job in jobs],
             jobs_info=[JobInfo.from_query_output(job) for job in jobs] if complete else None,
             **common,
         )
@@ -336,6 +338,7 @@ class FlowInfo(BaseModel):
                 values["state"] = self.job_states[position]
                 values["parents"] = self.parents[position]
                 values["hosts"] = self.hosts[position]
+                values["host_names"] = self.host_names[position] if self.host_names else []
                 values["worker"] = self.workers[position]
             yield values
 
@@ -347,7 +350,9 @@ projection_job_info = [
     "job.hosts",
 ]
 """Fields of a document that a JobInfo needs."""
-projection_flow_info_jobs = ["db_id", "uuid", "index", "state", "worker", "parents", "job.name", "job.hosts"]
+projection_flow_info_jobs = [
+    "db_id", "uuid", "index", "state", "worker", "parents", "job.name", "job.hosts", "host_names",
+]  # fmt: skip
 """Fields of the jobs that a FlowInfo needs."""
 
 

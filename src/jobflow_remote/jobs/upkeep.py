@@ -112,6 +112,16 @@ class Upkeep:
             keys = [(index, 1)] if isinstance(index, str) else list(index)
             self.queue.create_index(name, keys, unique=unique)
 
+    def compact(self) -> int:
+        """Give the space that removed jobs left behind back to the file system; returns how many bytes.
+
+        Examples
+        --------
+        >>> jc.compact() >= 0
+        True
+        """
+        return self.queue.compact()
+
     # -- locks ---------------------------------------------------------------------------------------
 
     def unlock_flows(self, **criteria: Any) -> int:

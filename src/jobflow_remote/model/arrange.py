@@ -33,6 +33,7 @@ class NestedFlow:
     """The box around the jobs of a nested flow."""
 
     uuid: str
+    name: str
     depth: int
     jobs: int
     """How many jobs are in it, those of flows in it included."""
@@ -83,7 +84,7 @@ def arrange(graph: FlowGraph) -> Arrangement:
     _arrange_block(root, links)
     nodes: dict[str, Box] = {}
     flows: list[NestedFlow] = []
-    _collect(root, (0.0, 0.0), nodes, flows)
+    _collect(root, (0.0, 0.0), nodes, flows, graph)
     return Arrangement(root.width, root.height, nodes, tuple(flows))
 
 
@@ -176,12 +177,17 @@ def _break_columns(columns: Iterable[Sequence[str]]) -> list[Sequence[str]]:
 
 
 def _collect(
-    block: _Block, origin: tuple[float, float], nodes: dict[str, Box], flows: list[NestedFlow]
+    block: _Block,
+    origin: tuple[float, float],
+    nodes: dict[str, Box],
+    flows: list[NestedFlow],
+    graph: FlowGraph,
 ) -> None:
     for nested in block.inner.values():
         box = Box(origin[0] + nested.x, origin[1] + nested.y, nested.width, nested.height)
         if nested.job:
             nodes[nested.key] = box
         else:
-            flows.append(NestedFlow(nested.key, nested.depth, nested.count(), box))
-            _collect(nested, (box.x, box.y), nodes, flows)
+            name = graph.flow_label(nested.key)
+            flows.append(NestedFlow(nested.key, name, nested.depth, nested.count(), box))
+            _collect(nested, (box.x, box.y), nodes, flows, graph)

@@ -25,6 +25,7 @@ FIELDS = (
     "generated_by",
     "job.name",
     "job.hosts",
+    "host_names",
 )
 """Fields of a job document that the graph is made of."""
 
@@ -53,6 +54,8 @@ class JobNode:
     hosts: tuple[str, ...] = ()
     """uuids of the nested flows that it is in, outermost first, without the flow itself."""
     superseded: bool = False
+    host_names: tuple[str, ...] = ()
+    """Names of these; an empty one is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,16 @@ class FlowGraph:
     def sources(self, db_id: str, kind: EdgeKind = EdgeKind.OUTPUT) -> list[str]:
         """``db_id`` of the jobs from which edges lead to this one: those whose outputs it needs."""
         return self._incoming.get((db_id, kind), [])
+
+    def flow_label(self, uuid: str) -> str:
+        """What to call a nested flow: its name, or the beginning of its uuid."""
+        return self._flow_names.get(uuid) or uuid[:8]
+
+    @cached_property
+    def _flow_names(self) -> dict[str, str]:
+        return {
+            host: name for node in self.nodes for host, name in zip(node.hosts, node.host_names, strict=False)
+        }
 
     @cached_property
     def _incoming(self) -> dict[tuple[str, EdgeKind], list[str]]:
@@ -107,6 +120,7 @@ def _node(job: Mapping[str, Any]) -> JobNode:
         worker=str(job.get("worker") or ""),
         hosts=tuple(reversed((inner.get("hosts") or [])[:-1])),
         superseded=bool(job.get("superseded")),
+        host_names=tuple(reversed(job.get("host_names") or [])),
     )
 
 

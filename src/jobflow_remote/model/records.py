@@ -106,6 +106,8 @@ class JobRecord:
     history: tuple[Document, ...] = field(default=(), repr=False)
     generated_by: str | None = None
     """``db_id`` of the job whose response brought this one about."""
+    host_names: tuple[str, ...] = ()
+    """Names of the nested flows that it is in, innermost first: of ``job["hosts"]`` without the last."""
 
     @property
     def key(self) -> tuple[str, int]:
@@ -160,6 +162,7 @@ class JobRecord:
             job=job,
             history=tuple(document.get("history") or ()),
             generated_by=document.get("generated_by"),
+            host_names=tuple(document.get("host_names") or ()),
         )
 
 
@@ -184,6 +187,7 @@ def new_job_document(
     resources: Document | None = None,
     state: JobState = JobState.WAITING,
     generated_by: str | None = None,
+    host_names: Sequence[str] = (),
 ) -> Document:
     """Document of a job that is about to be inserted.
 
@@ -209,6 +213,7 @@ def new_job_document(
         "attempt": None,
         "superseded": False,
         "generated_by": generated_by,
+        "host_names": list(host_names),
         "run_dir": None,
         "start_time": None,
         "end_time": None,

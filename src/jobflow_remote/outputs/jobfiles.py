@@ -131,6 +131,7 @@ def _parse_response(response: Document) -> JobResponse:
         replace=_parse_jobs(response.get("replace")),
         detour=_parse_jobs(response.get("detour")),
         addition=_parse_jobs(response.get("addition")),
+        flow_names=dict(response.get("flow_names") or {}),
         stored_data=response.get("stored_data"),
         stop_children=bool(response.get("stop_children")),
         stop_jobflow=bool(response.get("stop_jobflow")),

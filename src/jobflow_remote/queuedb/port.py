@@ -444,6 +444,14 @@ class QueueDatabase(ABC):
             If this database cannot have it, or would not use it.
         """
 
+    def compact(self) -> int:
+        """Give the space that removed documents left behind back to the file system; returns how many bytes.
+
+        No document changes. Others may go on working; they may have to wait meanwhile. A database that has no such
+        space gives back 0.
+        """
+        return 0
+
     @abstractmethod
     def check_integrity(self) -> list[str]:
         """Look for damage and for counters that do not agree with the jobs; a line for each finding.

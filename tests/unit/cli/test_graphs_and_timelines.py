@@ -31,13 +31,16 @@ def flow(world: Any) -> str:
     uuids = [f"00000000-0000-4000-8000-00000000000{number}" for number in range(1, 5)]
     parents: list[list[str]] = [[], uuids[:1], uuids[:2], []]
     hosts = [["inner", "outer"], ["outer"], [], []]
+    names = [["", f"elastic {HOSTILE}"], [f"elastic {HOSTILE}"], [], []]
     jobs = [
         new_job_document(
             {"uuid": uuid, "index": 1, "name": name, "metadata": {}, "hosts": [*nested, FLOW], "config": {},
              "function_args": [], "function_kwargs": {}},
-            flow_uuid=FLOW, worker="local_shell", parents=before, now=now, who="guido@here",
+            flow_uuid=FLOW, worker="local_shell", parents=before, now=now, who="guido@here", host_names=called,
         )
-        for uuid, name, before, nested in zip(uuids, [HOSTILE, "relax", "static", "alone"], parents, hosts, strict=True)
+        for uuid, name, before, nested, called in zip(
+            uuids, [HOSTILE, "relax", "static", "alone"], parents, hosts, names, strict=True
+        )
     ]  # fmt: skip
     world.queue.insert_flow(NewFlow(new_flow_document(uuid=FLOW, name=f"flow {HOSTILE}", now=now), jobs))
     world.uuids = uuids
@@ -47,7 +50,7 @@ def flow(world: Any) -> str:
 def test_tree(flow: str, jf: Any) -> None:
     out = jf("flow graph 2 -j").stdout
     assert "\x1b" not in out
-    assert re.search(r"nested flow outer \(2 jobs\)\n│ {3}├── nested flow inner \(1 job\)\n", out)
+    assert re.search(r"nested flow elastic .* \(2 jobs\)\n│ {3}├── nested flow inner \(1 job\)\n", out)
     assert re.search(r"├── ● 3 static {2}WAITING {2}needs 1, 2\n", out)
     assert re.search(r"└── ● 4 alone {2}READY$", out, flags=re.MULTILINE)
     assert "● 4 00000000-0000-4000-8000-000000000004" in jf(f"flow graph {flow} -l uuid").stdout
@@ -62,6 +65,9 @@ def test_mermaid(flow: str, jf: Any) -> None:
     label = next(line for line in lines if "job_1[" in line).split('["')[1].split('"]')[0]
     assert not set(label) & set("<>\"'\n\t\x1b&[]()`|")
     assert lines.count("        end") == lines.count("    end") == 1
+    box = next(line for line in lines if "subgraph flow_outer" in line).split('["')[1].split('"]')[0]
+    assert box.startswith("nested flow elastic ")
+    assert not set(box) & set("<>\"'\n\t\x1b[]()`|")
     assert any(line.startswith("    classDef WAITING fill:#") for line in lines)
     jf(f"flow graph {flow} -m -d", error=True)
     jf(f"flow graph {flow} --dash", error=True, required_out=["dash", ".html"])
@@ -72,6 +78,7 @@ def test_json(flow: str, jf: Any) -> None:
     found = json.loads(jf(f"flow graph {flow} --json").stdout)
     assert [node["name"] for node in found["nodes"]][1:] == ["relax", "static", "alone"]
     assert found["nodes"][0]["hosts"] == ["outer", "inner"]
+    assert found["nodes"][0]["host_names"] == [f"elastic {HOSTILE}", ""]
     assert {"source": "1", "target": "3", "kind": "output"} in found["edges"]
 
 

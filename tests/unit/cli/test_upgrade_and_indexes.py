@@ -38,6 +38,16 @@ def test_there_is_one_target(jf: Any) -> None:
     jf(f"admin upgrade --target {our_version()}", required_out="up to date")
 
 
+def test_compacting(world: Any, jf: Any) -> None:
+    flow, _ = world.add_flow(name="x" * 3_000_000)
+    world.queue.delete_flows([flow])
+    before = world.queue.path.stat().st_size
+    jf("admin compact", required_out="MB were given back")
+    assert world.queue.path.stat().st_size < before - 2_000_000
+    jf("admin compact", required_out="0.0 MB were given back")
+    assert world.queue.check_integrity() == []
+
+
 def _plan(queue: QueueDatabase, bound: int) -> str:
     """How jobs that end after a moment are found. The bound differs each time: plans are cached with their text."""
     sql = f"SELECT db_number FROM jobs WHERE end_time > {bound}"

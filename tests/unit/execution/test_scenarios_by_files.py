@@ -87,6 +87,24 @@ def test_same_as_run_locally(name: str, tmp_path: Path) -> None:
     store.close()
 
 
+def test_nested_flows_keep_their_names(tmp_path: Path) -> None:
+    """Jobs know the uuids of the flows they are in; what these are called has to travel too."""
+    from jobflow_remote.testing.jobs import add, create_detour
+
+    inner = Flow([add(1, 2)], name="strain")
+    job = create_detour(Flow([inner], name="elastic"))
+    (folder := tmp_path / "run").mkdir()
+    document = {"job": serialise_job(job), "uuid": job.uuid, "index": 1, "db_id": "7"}
+    text = jobfiles.render_input(document, job=document["job"], store_names=(), attempt="a1")
+    (folder / "jfremote_in.json").write_bytes(text)
+    assert run_job(folder) == 0
+    result = jobfiles.read_result(folder)
+    assert result is not None
+    assert result.response is not None
+    (new,) = result.response.detour
+    assert [result.response.flow_names[host] for host in new.job["hosts"]] == ["strain", "elastic", "Flow"]
+
+
 def test_a_missing_item_is_found_out_on_the_runner(tmp_path: Path) -> None:
     from jobflow_remote.testing.scenario_jobs import describe, value
 

@@ -53,6 +53,18 @@ def test_a_plain_result_completes_the_job(complete: Callable[..., ChangeSet], no
     assert (decided.new_jobs, decided.halts, decided.extra_parents) == ((), (), ())
 
 
+def test_new_jobs_know_the_names_of_their_flows(
+    make_record: MakeRecord, make_job: MakeJob, now: datetime
+) -> None:
+    record = make_record(
+        "a", JobState.DOWNLOADED, job={"hosts": ["outer", "unnamed", "flow"]}, host_names=("elastic", "")
+    )
+    new = make_job("b") | {"hosts": ["new", "outer", "unnamed", "flow"]}
+    response = JobResponse(addition=(GeneratedJob(new),), flow_names={"new": "strain"})
+    decided = decide_completion(record, JobResult(response, None), holder="token", now=now)
+    assert decided.new_jobs[0]["host_names"] == ["strain", "elastic", ""]
+
+
 def test_times_that_the_job_did_not_tell(complete: Callable[..., ChangeSet], now: datetime) -> None:
     (change,) = complete(JobResponse()).changes
     assert (change.fields["start_time"], change.fields["end_time"]) == (None, now)

@@ -46,6 +46,16 @@ def test_nested_flows() -> None:
     assert graph({**job(1), "job": {}}).nodes[0].hosts == ()
 
 
+def test_names_of_nested_flows() -> None:
+    found = graph(
+        job(1, hosts=("inner", "outer"), host_names=["strain", "elastic"]), job(2, hosts=("abcdef0123",))
+    )
+    assert [found.flow_label(host) for host in ("inner", "outer", "abcdef0123")] == [
+        "strain", "elastic", "abcdef01",
+    ]  # fmt: skip
+    assert [flow.name for flow in arrange(found).flows] == ["elastic", "strain", "abcdef01"]
+
+
 def test_replacements_additions_and_detours() -> None:
     found = graph(
         job(1),

@@ -157,7 +157,7 @@ function drawJob(data, box, onPick) {
 
 function drawFlow(data, box, onToggle) {
   const flow = box.block, number = flow.members.length;
-  const name = `${flow.closed ? "▸" : "▾"} nested flow ${flow.key.slice(0, 8)}`, jobs = `${number} job${number === 1 ? "" : "s"}`;
+  const name = `${flow.closed ? "▸" : "▾"} nested flow ${shorten(data.flows[flow.key], 40)}`, jobs = `${number} job${number === 1 ? "" : "s"}`;
   const group = element("g", { class: flow.closed ? "flow closed" : "flow", transform: `translate(${box.x} ${box.y})` },
     element("rect", { width: box.width, height: box.height, rx: 8, class: flow.depth % 2 ? "odd" : "even" }));
   if (flow.closed) {

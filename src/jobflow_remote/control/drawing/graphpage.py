@@ -58,6 +58,7 @@ def render_graph_page(
     data = {
         "many": MANY,
         "colors": {state.value: color for state, color in STATE_COLORS.items()},
+        "flows": {host: plain_line(graph.flow_label(host)) for node in graph.nodes for host in node.hosts},
         "nodes": [_node(node, documents[node.db_id], graph, label) for node in graph.nodes],
         "edges": [[edge.source, edge.target, edge.kind.value] for edge in graph.edges],
     }

@@ -64,13 +64,13 @@ def _draw_flow(flow: NestedFlow) -> Rectangle:
         fill,
         HAIRLINE,
         radius=8,
-        tip=f"nested flow {flow.uuid}",
+        tip=f"nested flow {flow.name}\n{flow.uuid}",
     )
 
 
 def _flow_name(flow: NestedFlow) -> Label:
     jobs = f"{flow.jobs} job{'s' if flow.jobs != 1 else ''}"
-    text = fit_text(f"nested flow {flow.uuid[:8]} · {jobs}", flow.box.width - 20, 10)
+    text = fit_text(f"nested flow {flow.name} · {jobs}", flow.box.width - 20, 10)
     return Label(flow.box.x + _MARGIN + 10, flow.box.y + _TOP + 12, text, size=10, color=MUTED)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +25,8 @@ class JobResponse:
     replace: tuple[GeneratedJob, ...] = ()
     detour: tuple[GeneratedJob, ...] = ()
     addition: tuple[GeneratedJob, ...] = ()
+    flow_names: Mapping[str, str] = field(default_factory=dict)
+    """uuid → name of the flows that new jobs came in."""
     stored_data: Document | None = None
     stop_children: bool = False
     stop_jobflow: bool = False
@@ -43,6 +46,7 @@ class JobResult:
 def _generated(record: JobRecord, response: JobResponse, now: datetime) -> list[Document]:
     defaults = RunProperties(record.worker, record.exec_config, record.resources, record.priority)
     halted = response.stop_children or response.stop_jobflow
+    names = {**dict(zip(record.job.get("hosts") or (), record.host_names, strict=False)), **response.flow_names}
     documents: list[Document] = []
     for jobs, root_parents in (
         (response.replace, record.parents),
@@ -58,6 +62,7 @@ def _generated(record: JobRecord, response: JobResponse, now: datetime) -> list[
             who=f"job {record.db_id}",
             state=JobState.STOPPED if halted else JobState.WAITING,
             generated_by=record.db_id,
+            flow_names=names,
         )
     return documents
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from jobflow_remote.model.records import Document, NewFlow, new_flow_document, new_job_document
@@ -54,8 +55,12 @@ def job_documents(
     who: str,
     state: JobState = JobState.WAITING,
     generated_by: str | None = None,
+    flow_names: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Document]:
-    """Documents for new jobs; those without a parent among themselves get ``root_parents``."""
+    """Documents for new jobs; those without a parent among themselves get ``root_parents``.
+
+    ``flow_names``: uuid → name of flows that they are in.
+    """
     documents = []
     for new in jobs:
         properties = run_properties(new.job, defaults)
@@ -72,6 +77,7 @@ def job_documents(
                 resources=properties.resources,
                 state=state,
                 generated_by=generated_by,
+                host_names=[flow_names.get(host, "") for host in (new.job.get("hosts") or ())[:-1]],
             )
         )
     return documents
@@ -86,6 +92,7 @@ def decide_submission(
     now: datetime,
     who: str,
     flow_metadata: Document | None = None,
+    flow_names: Mapping[str, str] = MappingProxyType({}),
     jobstore: str | None = None,
 ) -> NewFlow:
     """The flow and its jobs (parents first) as they are inserted."""
@@ -93,5 +100,13 @@ def decide_submission(
         flow=new_flow_document(
             uuid=flow_uuid, name=flow_name, now=now, metadata=flow_metadata, jobstore=jobstore
         ),
-        jobs=job_documents(jobs, flow_uuid=flow_uuid, defaults=defaults, root_parents=(), now=now, who=who),
+        jobs=job_documents(
+            jobs,
+            flow_uuid=flow_uuid,
+            defaults=defaults,
+            root_parents=(),
+            now=now,
+            who=who,
+            flow_names=flow_names,
+        ),
     )

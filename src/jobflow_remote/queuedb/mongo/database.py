@@ -378,6 +378,12 @@ class MongoQueueDatabase(QueueDatabase):
         with self._writing() as connection:
             return indexes.add(connection, collection, keys, unique=unique)
 
+    def compact(self) -> int:
+        from jobflow_remote.queuedb.mongo import indexes
+
+        with self._reading() as connection:
+            return indexes.compact(connection)
+
     def check_integrity(self) -> list[str]:
         from jobflow_remote.queuedb.mongo import admin
 

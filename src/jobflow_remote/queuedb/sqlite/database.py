@@ -344,6 +344,9 @@ class SQLiteQueueDatabase(QueueDatabase):
         with self._writing() as connection:
             return indexes.add(connection, collection, keys, unique=unique)
 
+    def compact(self) -> int:
+        return self._connections.vacuum()
+
     def check_integrity(self) -> list[str]:
         from jobflow_remote.queuedb.sqlite import admin
 

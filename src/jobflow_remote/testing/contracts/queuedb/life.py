@@ -201,6 +201,15 @@ class AdministrationContract:
         stage.database.reset()
         assert stage.database.count_jobs({}) == 0
 
+    def test_compacting_changes_no_document(self, stage: Stage) -> None:
+        kept, gone = stage.insert({"a": [], "b": ["a"]}), stage.insert({"c": []})
+        stage.database.delete_flows([gone.uuid])
+        before = stage.database.find_jobs({}, with_inputs=True)
+        assert stage.database.compact() >= 0
+        assert stage.database.find_jobs({}, with_inputs=True) == before
+        assert stage.put(kept, "a", JobState.COMPLETED).ready == 1
+        assert stage.database.check_integrity() == []
+
     def test_initialise_leaves_what_is_there(self, stage: Stage) -> None:
         stage.insert({"a": []})
         stage.database.initialise()
