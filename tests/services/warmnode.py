@@ -73,10 +73,12 @@ def _run(connection: socket.socket) -> None:
     from jobflow_remote.execution.run import run_job
 
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    message, (output, errors), _, _ = socket.recv_fds(connection, 10_000, 2)
+    message, outputs, _, _ = socket.recv_fds(connection, 10_000, 2)
+    if not message:
+        os._exit(0)  # the client was killed before it said anything
     folder = message.decode()
-    os.dup2(output, 1)  # nobody reads the pipe of the node: it would be full one day
-    os.dup2(errors, 2)
+    for own, given in zip((1, 2), outputs, strict=True):  # nobody reads the pipe of the node: it would fill
+        os.dup2(given, own)
     threading.Thread(target=_die_with, args=(connection,), daemon=True).start()
     code = run_job(folder)
     connection.sendall(bytes([code]))

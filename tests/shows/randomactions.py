@@ -83,10 +83,19 @@ def _act(bench: Bench, kind: str, which: int, victim: str) -> int:
     records = bench.records(victim if kind == "delete" else None)
     if not records:
         return 0
+    if which % 2:  # as somebody would who looks before
+        records = [record for record in records if _is_possible(kind, record)] or records
     record = records[which % len(records)]
     if kind == "delete":
         return len(removing.delete_jobs(bench.services, [record.key], Deletion(files=True)).deleted)
     return int(bench.act(record, _decide(kind)).done)
+
+
+def _is_possible(kind: str, record: JobRecord) -> bool:
+    event = {"rerun --force": "rerun", "children only": "rerun"}.get(kind, kind)
+    if event == "unlock":
+        return record.claim is not None
+    return event == "priority" or lifecycle.allows(event, record.state, force=kind != "rerun")
 
 
 def _let_all_go(bench: Bench, uuids: Sequence[str]) -> bool:

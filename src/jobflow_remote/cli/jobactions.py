@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,7 +11,7 @@ import typer
 from jobflow_remote.cli import completing
 from jobflow_remote.cli import types as t
 from jobflow_remote.cli.invocation import current
-from jobflow_remote.cli.jfr_typer import JFRTyper
+from jobflow_remote.cli.jfr_typer import JFRTyper, OptionBundle
 from jobflow_remote.cli.output import confirm, out_console, print_error, print_json, print_message, print_note
 from jobflow_remote.cli.parsing import parse_assignment, parse_settings
 from jobflow_remote.cli.selecting import JobQuery
@@ -43,6 +44,44 @@ SetInput = Annotated[
         "JSON or a text; repeatable.",
     ),
 ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Changes(OptionBundle):
+    """How jobs run from now on, where that is to be different."""
+
+    to_worker: Annotated[
+        str | None,
+        typer.Option(
+            "--to-worker", help="Run on this worker.", rich_help_panel=_CHANGED,
+            autocompletion=completing.complete_workers,
+        ),
+    ] = None  # fmt: skip
+    exec_config: Annotated[
+        str | None,
+        typer.Option(
+            "--exec-config", help="With this exec_config of the project.", rich_help_panel=_CHANGED,
+            autocompletion=completing.complete_exec_configs,
+        ),
+    ] = None  # fmt: skip
+    resources: Annotated[
+        Any,
+        typer.Option(
+            "--resources", parser=parse_settings, metavar="JSON|KEY=VALUE,…", rich_help_panel=_CHANGED,
+            help="With these resources; those not named stay.",
+        ),
+    ] = None  # fmt: skip
+    priority: Annotated[
+        int | None, typer.Option("--priority", help="With this priority.", rich_help_panel=_CHANGED)
+    ] = None
+
+    def settings(self) -> act.RunSettings:
+        """The same for the control functions; names that the project does not know are refused."""
+        from jobflow_remote.control import act
+
+        return _checked(act.RunSettings(self.to_worker, self.exec_config, self.resources, self.priority))
+
+
 Why = Annotated[str | None, typer.Option("--why", help="A reason, for the history of the job.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would change.", show_default=False)]
 
@@ -202,6 +241,7 @@ def register(app: JFRTyper) -> None:
 
 def rerun(
     which: JobQuery,
+    changes: Changes,
     one: t.OptionalJobId = None,
     index: t.JobIndex = None,
     force: Annotated[
@@ -226,26 +266,6 @@ def rerun(
         bool, typer.Option("--no-delete", "-nd", help="Keep the files of the former run.", show_default=False)
     ] = False,
     set_input: SetInput = None,
-    to_worker: Annotated[
-        str | None, typer.Option("--to-worker", help="Run on this worker.", rich_help_panel=_CHANGED)
-    ] = None,
-    to_exec_config: Annotated[
-        str | None,
-        typer.Option("--exec-config", help="With this exec_config of the project.", rich_help_panel=_CHANGED),
-    ] = None,
-    resources: Annotated[
-        Any,
-        typer.Option(
-            "--resources",
-            parser=parse_settings,
-            metavar="JSON|KEY=VALUE,…",
-            rich_help_panel=_CHANGED,
-            help="With these resources; those not named stay.",
-        ),
-    ] = None,
-    priority: Annotated[
-        int | None, typer.Option("--priority", help="With this priority.", rich_help_panel=_CHANGED)
-    ] = None,
     why: Why = None,
     dry_run: DryRun = False,
     raise_on_error: RaiseOnError = False,
@@ -264,13 +284,8 @@ def rerun(
     """
     from jobflow_remote.control import act
 
-    _check_worker(to_worker)
-    _check_exec_config(to_exec_config)
-    settings = act.RunSettings(
-        worker=to_worker, exec_config=to_exec_config, resources=resources, priority=priority
-    )
     decide = act.run_again(
-        force=force, descendants=descendants, keep_files=no_delete, settings=settings,
+        force=force, descendants=descendants, keep_files=no_delete, settings=changes.settings(),
         inputs=dict(set_input or ()), why=why,
     )  # fmt: skip
     _perform(
@@ -281,6 +296,7 @@ def rerun(
 
 def retry(
     which: JobQuery,
+    changes: Changes,
     one: t.OptionalJobId = None,
     index: t.JobIndex = None,
     why: Why = None,
@@ -291,12 +307,15 @@ def retry(
     wait: Wait = None,
     break_lock: BreakLock = False,
 ) -> None:
-    """Try the failed step of jobs again: REMOTE_ERROR goes back to the state before it."""
+    """Try the failed step of jobs again: REMOTE_ERROR goes back to the state before it.
+
+    How a job runs may be changed in the same command if it was not submitted yet.
+    """
     from jobflow_remote.control import act
 
     _perform(
-        act.retry(why), "retry", which=which, job_id=one, index=index, verbosity=verbosity, yes=yes,
-        as_json=as_json, raise_on_error=raise_on_error,
+        act.retry(why, settings=changes.settings()), "retry", which=which, job_id=one, index=index,
+        verbosity=verbosity, yes=yes, as_json=as_json, raise_on_error=raise_on_error,
     )  # fmt: skip
 
 
@@ -390,14 +409,10 @@ def set_state(
 # -- how they run ----------------------------------------------------------------------------------------------
 
 
-def _check_worker(name: str | None) -> None:
-    if name is not None:
-        runsettings.check_worker(current().services().project, name)
-
-
-def _check_exec_config(name: str | None) -> None:
-    if name is not None:
-        runsettings.check_exec_config(current().services().project, name)
+def _checked(settings: act.RunSettings) -> act.RunSettings:
+    if settings.worker is not None or settings.exec_config is not None:
+        runsettings.check_settings(current().services().project, settings)
+    return settings
 
 
 def set_worker(
@@ -417,8 +432,7 @@ def set_worker(
     """Set the worker of jobs that the runner has not in hand."""
     from jobflow_remote.control import act
 
-    _check_worker(new_worker)
-    decide = act.set_properties(act.RunSettings(worker=new_worker))
+    decide = act.set_properties(_checked(act.RunSettings(worker=new_worker)))
     _set(decide, "set the worker of", which, raise_on_error, yes, verbosity)
 
 
@@ -437,8 +451,7 @@ def set_exec_config(
     """Set the execution configuration of jobs that the runner has not in hand."""
     from jobflow_remote.control import act
 
-    _check_exec_config(exec_config)
-    decide = act.set_properties(act.RunSettings(exec_config=exec_config))
+    decide = act.set_properties(_checked(act.RunSettings(exec_config=exec_config)))
     _set(decide, "set the exec_config of", which, raise_on_error, yes, verbosity)
 
 

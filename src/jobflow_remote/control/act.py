@@ -20,6 +20,9 @@ from jobflow_remote.model import lifecycle
 from jobflow_remote.model.changes import ChangeSet
 from jobflow_remote.model.decide import hold, rerun
 from jobflow_remote.model.decide.inputs import change_inputs, changed_parents
+from jobflow_remote.model.decide.runsettings import AS_IS as AS_IS
+from jobflow_remote.model.decide.runsettings import SETTABLE as SETTABLE
+from jobflow_remote.model.decide.runsettings import RunSettings as RunSettings
 from jobflow_remote.model.records import JobRecord
 from jobflow_remote.model.states import JobState
 from jobflow_remote.queuedb.port import QueueDatabase
@@ -31,14 +34,6 @@ Key = tuple[str, int]
 """uuid and index of a job."""
 Decide = Callable[[JobRecord, QueueDatabase], ChangeSet]
 _TRIES = 10
-
-SETTABLE = frozenset(
-    {
-        JobState.READY, JobState.WAITING, JobState.COMPLETED, JobState.FAILED, JobState.PAUSED,
-        JobState.REMOTE_ERROR, JobState.STOPPED, JobState.USER_STOPPED,
-    }
-)  # fmt: skip
-"""States in which worker, exec_config and resources can be set: the runner has not the job in hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +104,9 @@ def stop(why: str | None = None) -> Decide:
     return lambda record, queue: hold.decide_stop(record, who=whoami(), why=why)
 
 
-def retry(why: str | None = None) -> Decide:
-    """Try the failed step again."""
-    return lambda record, queue: rerun.decide_retry(record, who=whoami(), why=why)
+def retry(why: str | None = None, *, settings: RunSettings = AS_IS) -> Decide:
+    """Try the failed step again; ``settings`` are changed in the same step."""
+    return lambda record, queue: rerun.decide_retry(record, who=whoami(), why=why, settings=settings)
 
 
 def set_state(state: JobState, why: str | None = None) -> Decide:
@@ -122,59 +117,6 @@ def set_state(state: JobState, why: str | None = None) -> Decide:
 def unlock(why: str | None = None) -> Decide:
     """Take jobs from the runner session that holds them; whichever session is live takes them up again."""
     return lambda record, queue: hold.decide_unlock(record, who=whoami(), why=why)
-
-
-@dataclass(frozen=True, slots=True)
-class RunSettings:
-    """How a job runs, as far as it is to be changed; None: as it is."""
-
-    worker: str | None = None
-    exec_config: str | Mapping[str, Any] | None = None
-    resources: Mapping[str, Any] | None = None
-    priority: int | None = None
-    merge: bool = True
-    """Keep the keys of resources and exec_config that are not given."""
-
-    def fields(self, record: JobRecord) -> dict[str, Any]:
-        """What is written into the document of a job.
-
-        Raises
-        ------
-        NotAllowedError
-            If plain resources were to be mixed into the QResources of a job.
-        """
-        found: dict[str, Any] = {}
-        if self.worker is not None:
-            found["worker"] = self.worker
-        if self.priority is not None:
-            found["priority"] = self.priority
-        for name in ("exec_config", "resources"):
-            given = getattr(self, name)
-            if given is not None:
-                found[name] = self._merged(record, name, given)
-        return found
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing is to be changed."""
-        return self == RunSettings(merge=self.merge)
-
-    def _merged(self, record: JobRecord, name: str, new: Any) -> Any:
-        old = getattr(record, name)
-        if isinstance(new, str):
-            return new
-        if not self.merge or not isinstance(old, Mapping) or "@class" in new:
-            return dict(new)
-        unknown = [key for key in new if "@class" in old and key not in old]
-        if unknown:
-            raise NotAllowedError(
-                f"the {name} of {hold.named(record)} are a {old['@class']}, which has no {', '.join(unknown)}",
-                hint="--replace forgets the present ones, --qresources gives a QResources",
-            )
-        return {**old, **new}
-
-
-AS_IS = RunSettings()
 
 
 def run_again(
@@ -242,15 +184,14 @@ def set_properties(settings: RunSettings) -> Decide:
     """Set how jobs run."""
 
     def decide(record: JobRecord, queue: QueueDatabase) -> ChangeSet:
-        restricted = any(
-            given is not None for given in (settings.worker, settings.exec_config, settings.resources)
-        )
-        if restricted and record.state not in SETTABLE:
-            raise NotAllowedError(
-                f"cannot change how {hold.named(record)} runs while it is {record.state.value}",
-                hint=f"possible in {lifecycle.describe(SETTABLE)}; `jf job stop` or `jf job rerun` it first",
-            )
-        return set_fields(settings.fields(record), event="set_properties")(record, queue)
+        settings.check_settable(record)
+        fields = settings.fields(record)
+        if (
+            fields.get("worker", record.worker) != record.worker
+            and record.previous_state is JobState.UPLOADED
+        ):
+            fields["previous_state"] = JobState.CHECKED_OUT.value  # its inputs are on the other one
+        return set_fields(fields, event="set_properties")(record, queue)
 
     return decide
 

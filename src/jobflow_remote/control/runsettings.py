@@ -13,7 +13,7 @@ from jobflow_remote.errors import ConfigError
 
 if TYPE_CHECKING:
     from jobflow_remote.config.project import Project
-    from jobflow_remote.control.act import RunSettings
+    from jobflow_remote.model.decide.runsettings import RunSettings
 
 
 def parse_dict(text: str | dict[str, Any]) -> dict[str, Any]:
@@ -77,6 +77,14 @@ def check_exec_config(project: Project, name: str) -> None:
         )
 
 
+def check_settings(project: Project, settings: RunSettings) -> None:
+    """Refuse a worker or an exec_config that the project does not have; raises as these do."""
+    if settings.worker is not None:
+        check_worker(project, settings.worker)
+    if isinstance(settings.exec_config, str):
+        check_exec_config(project, settings.exec_config)
+
+
 def make_qresources(values: dict[str, Any]) -> dict[str, Any]:
     """A serialised QResources of these keys.
 
@@ -111,7 +119,7 @@ def read_settings(
     ConfigError
         If one cannot be understood, or the project has nothing of the name.
     """
-    from jobflow_remote.control.act import RunSettings
+    from jobflow_remote.model.decide.runsettings import RunSettings
 
     if worker:
         check_worker(project, worker)

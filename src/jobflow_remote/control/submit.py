@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from jobflow_remote.bootstrap import open_services
+from jobflow_remote.control.runsettings import check_exec_config
 from jobflow_remote.control.submitted import SubmittedFlow
 from jobflow_remote.control.who import whoami
 from jobflow_remote.errors import (
@@ -224,7 +225,8 @@ def _check(services: Services, jobs: list[GeneratedJob], defaults: RunProperties
         properties = run_properties(new.job, defaults)
         if properties.worker not in services.project.workers:
             services.worker(properties.worker)
-        _check_exec_config(services, properties.exec_config)
+        if isinstance(properties.exec_config, str):
+            check_exec_config(services.project, properties.exec_config)
         _check_function(new.job)
         missing |= stores_used(new.job) - stores
     if missing:
@@ -247,15 +249,6 @@ def _check_references(jobs: list[GeneratedJob]) -> None:
                 f"{', '.join(missing)}",
                 hint="add them to the flow, or pass allow_external_references=True if they were submitted before",
             )
-
-
-def _check_exec_config(services: Services, exec_config: str | Document | None) -> None:
-    known = services.project.exec_config
-    if isinstance(exec_config, str) and exec_config not in known:
-        raise ConfigError(
-            f"project {services.project.name} has no exec_config {exec_config!r}",
-            hint=f"it has {', '.join(known) or 'none'}",
-        )
 
 
 def _check_function(job: Document) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jobflow_remote.control import act, flows, ids, removing
+from jobflow_remote.control.runsettings import check_settings
 from jobflow_remote.errors import CapabilityMissingError, NotAllowedError, NotFoundError
 from jobflow_remote.jobs import querying
 from jobflow_remote.jobs.data import JobInfo
@@ -54,6 +55,19 @@ class Actions:
             changed += [db_id for db_id in outcome.changed if db_id not in changed]
         return changed
 
+    def _settings(
+        self,
+        worker: str | None,
+        exec_config: Any,
+        resources: Any,
+        priority: int | None,
+        *,
+        merge: bool = True,
+    ) -> act.RunSettings:
+        found = act.RunSettings(worker, _plain(exec_config), _plain(resources), priority, merge=merge)
+        check_settings(self._needs_project().project, found)
+        return found
+
     def rerun_job(
         self,
         job_id: str | None = None,
@@ -63,13 +77,30 @@ class Actions:
         wait: int | None = None,
         break_lock: bool = False,
         delete_files: bool = True,
+        *,
+        descendants: bool | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        worker: str | None = None,
+        exec_config: Any = None,
+        resources: Any = None,
+        priority: int | None = None,
     ) -> list[str]:
         """Run a job again from the beginning; returns the ``db_id`` of all jobs that were changed.
 
-        >>> jc.rerun_job(db_id="3")
+        ``inputs`` are new arguments: a name, or the number of a positional one as text → value. ``descendants``:
+        whether all that depends on the job runs again, or what refers to it only; by default all with ``force``.
+
+        >>> jc.rerun_job(db_id="3", priority=1)
         ['3']
         """
-        decide = act.run_again(force=force, keep_files=not delete_files)
+        settings = self._settings(worker, exec_config, resources, priority)
+        decide = act.run_again(
+            force=force,
+            descendants=descendants,
+            keep_files=not delete_files,
+            settings=settings,
+            inputs=inputs,
+        )
         return list(self._one(decide, job_id, db_id, job_index).changed)
 
     def rerun_jobs(
@@ -80,14 +111,27 @@ class Actions:
         wait: int | None = None,
         break_lock: bool = False,
         delete_files: bool = True,
+        descendants: bool | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        worker: str | None = None,
+        exec_config: Any = None,
+        resources: Any = None,
+        priority: int | None = None,
         **criteria: Any,
     ) -> list[str]:
-        """Run jobs again; ``criteria`` are those of :meth:`get_jobs_info`.
+        """Run jobs again; ``criteria`` are those of :meth:`get_jobs_info`, the rest as for :meth:`rerun_job`.
 
         >>> jc.rerun_jobs(states=JobState.FAILED)
         ['3']
         """
-        decide = act.run_again(force=force, keep_files=not delete_files)
+        settings = self._settings(worker, exec_config, resources, priority)
+        decide = act.run_again(
+            force=force,
+            descendants=descendants,
+            keep_files=not delete_files,
+            settings=settings,
+            inputs=inputs,
+        )
         return self._many(decide, criteria, raise_on_error=raise_on_error)
 
     def retry_job(
@@ -97,15 +141,21 @@ class Actions:
         job_index: int | None = None,
         wait: int | None = None,
         break_lock: bool = False,
+        *,
+        worker: str | None = None,
+        exec_config: Any = None,
+        resources: Any = None,
+        priority: int | None = None,
     ) -> str:
-        """Try the failed step of a job again.
+        """Try the failed step of a job again; how it runs may be changed if it was not submitted yet.
 
         >>> jc.set_job_state(JobState.SUBMITTED, db_id="4")
         '4'
         >>> jc.retry_job(db_id="4")
         '4'
         """
-        return self._one(act.retry(), job_id, db_id, job_index).db_id
+        settings = self._settings(worker, exec_config, resources, priority)
+        return self._one(act.retry(settings=settings), job_id, db_id, job_index).db_id
 
     def retry_jobs(
         self,
@@ -113,14 +163,19 @@ class Actions:
         raise_on_error: bool = True,
         wait: int | None = None,
         break_lock: bool = False,
+        worker: str | None = None,
+        exec_config: Any = None,
+        resources: Any = None,
+        priority: int | None = None,
         **criteria: Any,
     ) -> list[str]:
-        """Try the failed step of jobs again.
+        """Try the failed step of jobs again, as :meth:`retry_job` does.
 
         >>> jc.retry_jobs(states=JobState.REMOTE_ERROR)
         []
         """
-        return self._many(act.retry(), criteria, raise_on_error=raise_on_error)
+        settings = self._settings(worker, exec_config, resources, priority)
+        return self._many(act.retry(settings=settings), criteria, raise_on_error=raise_on_error)
 
     def pause_job(
         self,
@@ -259,10 +314,7 @@ class Actions:
         >>> jc.set_job_run_properties(priority=5, db_ids=["4"])
         ['4']
         """
-        services = self._needs_project()
-        if worker is not None:
-            services.worker(worker)
-        settings = act.RunSettings(worker, _plain(exec_config), _plain(resources), priority, merge=update)
+        settings = self._settings(worker, exec_config, resources, priority, merge=update)
         return self._many(act.set_properties(settings), criteria, raise_on_error=raise_on_error)
 
     def set_job_doc_properties(

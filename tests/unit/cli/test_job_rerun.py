@@ -65,6 +65,31 @@ def test_everything_that_can_be_changed_with_it(chain: Any, jf: Any) -> None:
     jf("job rerun 2 -f --exec-config none", error=True, required_out="no exec_config 'none'")
 
 
+def test_a_retry_with_other_resources(world: Any, jf: Any) -> None:
+    _, (a,) = world.add_flow("add")
+    world.change(a, JobState.REMOTE_ERROR, previous_state="UPLOADED", resources={"time": 1})
+    jf("job retry 1 --to-worker nobody", error=True, required_out="no worker 'nobody'")
+    jf("job retry 1 --exec-config none", error=True, required_out="no exec_config 'none'")
+    jf("job retry 1 --resources nodes=2 --priority 4", required_out="1 jobs modified")
+    job = world.queue.get_job(a)
+    assert (job["state"], job["resources"], job["priority"]) == ("UPLOADED", {"time": 1, "nodes": 2}, 4)
+    world.change(a, JobState.REMOTE_ERROR, previous_state="RUNNING")
+    jf(
+        "job retry 1 --resources nodes=4",
+        error=True,
+        required_out=["it was submitted already", "`jf job rerun 1` takes the same options"],
+    )
+
+
+def test_another_worker_gets_the_inputs_before_a_retry(world: Any, jf: Any) -> None:
+    _, (a,) = world.add_flow("add")
+    world.change(a, JobState.REMOTE_ERROR, previous_state="UPLOADED", worker="renamed")
+    jf("job set worker local_shell -did 1", required_out="1 jobs modified")
+    jf("job retry 1", required_out="1 jobs modified")
+    job = world.queue.get_job(a)
+    assert (job["state"], job["worker"]) == ("CHECKED_OUT", "local_shell")
+
+
 def test_resources_are_merged_where_that_makes_sense(world: Any, jf: Any) -> None:
     world.add_flow("add")
     jf("job set resources nodes=2 -did 1")

@@ -9,6 +9,7 @@ from jobflow_remote.errors import NotAllowedError
 from jobflow_remote.model import lifecycle
 from jobflow_remote.model.changes import JobChange
 from jobflow_remote.model.decide.rerun import check_new_parents, decide_rerun, decide_retry
+from jobflow_remote.model.decide.runsettings import RunSettings
 from jobflow_remote.model.lifecycle import ACTIVE
 from jobflow_remote.model.records import JobRecord, reset_fields
 from jobflow_remote.model.states import JobState as S
@@ -58,6 +59,42 @@ def test_an_active_job_forgets_its_failures_and_stays_with_the_runner(
     assert change.fields == {
         "remote.step_attempts": 0, "remote.retry_time_limit": None, "remote.error": None,
     }  # fmt: skip
+
+
+NEW = RunSettings(exec_config="gpu", resources={"nodes": 2}, priority=3)
+
+
+@pytest.mark.parametrize("before", [S.CHECKED_OUT, S.UPLOADED, S.BATCH_SUBMITTED])
+def test_how_a_job_runs_is_changed_before_it_is_submitted(make_record: MakeRecord, before: S) -> None:
+    record = make_record(state=S.REMOTE_ERROR, previous_state=before.value, resources={"time": 1})
+    (change,) = decide_retry(record, who="ada", settings=NEW).changes
+    assert change.to is (before if before is S.CHECKED_OUT else S.UPLOADED)
+    new = {"exec_config": "gpu", "resources": {"time": 1, "nodes": 2}, "priority": 3}
+    assert new.items() <= change.fields.items()
+
+
+@pytest.mark.parametrize("before", [S.CHECKED_OUT, S.UPLOADED])
+def test_on_another_worker_inputs_are_uploaded_first(make_record: MakeRecord, before: S) -> None:
+    record = make_record(state=S.REMOTE_ERROR, previous_state=before.value)
+    (change,) = decide_retry(record, who="ada", settings=RunSettings(worker="other")).changes
+    assert (change.to, change.fields["worker"]) == (S.CHECKED_OUT, "other")
+    (same,) = decide_retry(record, who="ada", settings=RunSettings(worker="w")).changes
+    assert same.to is before
+
+
+@pytest.mark.parametrize("before", sorted(ACTIVE - {S.CHECKED_OUT, S.UPLOADED, *lifecycle.IN_PILOT}))
+def test_a_retry_does_not_change_what_was_submitted(make_record: MakeRecord, before: S) -> None:
+    record = make_record(state=S.REMOTE_ERROR, previous_state=before.value)
+    with pytest.raises(NotAllowedError, match=f"submitted already .it was {before.value}") as caught:
+        decide_retry(record, who="ada", settings=NEW)
+    assert "jf job rerun x1" in (caught.value.hint or "")
+    (change,) = decide_retry(record, who="ada", settings=RunSettings(priority=3)).changes
+    assert (change.to, change.fields["priority"]) == (before, 3)
+
+
+def test_a_retry_does_not_change_what_the_runner_has_in_hand(make_record: MakeRecord) -> None:
+    with pytest.raises(NotAllowedError, match="cannot change how job x1 runs while it is RUNNING"):
+        decide_retry(make_record(state=S.RUNNING), who="ada", settings=NEW)
 
 
 # -- rerun: which states -----------------------------------------------------------------------------------------

@@ -46,7 +46,10 @@ class JobResult:
 def _generated(record: JobRecord, response: JobResponse, now: datetime) -> list[Document]:
     defaults = RunProperties(record.worker, record.exec_config, record.resources, record.priority)
     halted = response.stop_children or response.stop_jobflow
-    names = {**dict(zip(record.job.get("hosts") or (), record.host_names, strict=False)), **response.flow_names}
+    names = {
+        **dict(zip(record.job.get("hosts") or (), record.host_names, strict=False)),
+        **response.flow_names,
+    }
     documents: list[Document] = []
     for jobs, root_parents in (
         (response.replace, record.parents),

@@ -12,23 +12,30 @@ from jobflow_remote.model import lifecycle
 from jobflow_remote.model.changes import ChangeSet, JobChange
 from jobflow_remote.model.decide import pilots
 from jobflow_remote.model.decide.hold import change_by_person, named, wait_again
+from jobflow_remote.model.decide.runsettings import AS_IS, RunSettings
 from jobflow_remote.model.records import JobRecord, reset_fields
 from jobflow_remote.model.states import JobState
 
 _BATCH = frozenset({JobState.BATCH_SUBMITTED, JobState.BATCH_RUNNING})
+_NOT_SUBMITTED = frozenset({JobState.CHECKED_OUT, JobState.UPLOADED})
 
 
 # -- retry -----------------------------------------------------------------------------------------------------
 
 
-def decide_retry(record: JobRecord, *, who: str, why: str | None = None) -> ChangeSet:
+def decide_retry(
+    record: JobRecord, *, who: str, why: str | None = None, settings: RunSettings = AS_IS
+) -> ChangeSet:
     """Try the failed step again: REMOTE_ERROR goes back to the state it had, an active job forgets its failures.
 
-    A job that a batch worker lost is submitted to the pilots again: they have no trace of it left.
+    A job that a batch worker lost is submitted to the pilots again: they have no trace of it left. ``settings`` are for
+    jobs that were not submitted yet; on another worker the inputs have to be uploaded first.
     """
     lifecycle.check_allowed("retry", record.state, what=named(record))
     if record.state in lifecycle.ACTIVE:
+        settings.check_settable(record)
         cleared = {"remote.step_attempts": 0, "remote.retry_time_limit": None, "remote.error": None}
+        cleared |= settings.fields(record)
         change = change_by_person(record, "retry", None, who=who, why=why, fields=cleared)
         return ChangeSet(record.flow_uuid, (change,))
     before = record.previous_state
@@ -40,6 +47,14 @@ def decide_retry(record: JobRecord, *, who: str, why: str | None = None) -> Chan
     fields = reset_fields()
     if before in _BATCH:
         before, fields = JobState.UPLOADED, fields | pilots.another_try(record)
+    if settings.touches_the_run and before not in _NOT_SUBMITTED:
+        raise NotAllowedError(
+            f"cannot change how {named(record)} runs by a retry: it was submitted already (it was {before.value})",
+            hint=f"`jf job rerun {record.db_id}` takes the same options, and starts it from the beginning",
+        )
+    fields |= settings.fields(record)
+    if settings.worker not in (None, record.worker):
+        before = JobState.CHECKED_OUT
     change = change_by_person(record, "retry", before, who=who, why=why, fields=fields)
     return ChangeSet(record.flow_uuid, (change,))
 
