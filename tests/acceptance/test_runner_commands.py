@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 from typing import Any
 
+import psutil
 from tests_home import Home, Wait
 
 from jobflow_remote import submit_flow
@@ -139,3 +142,21 @@ def test_taking_the_queue_over(home: Home, wait_for: Wait) -> None:
     home.jf("-p", "test", "runner", "stop")
     wait_for(lambda: home.json("-p", "other", "runner", "status")["status"] == "shut_down")
     home.jf("-p", "test", "runner", "shutdown", "--wait")
+
+
+def test_a_runner_that_takes_its_time_to_shut_down(home: Home, wait_for: Wait) -> None:
+    home.write_project(runner=QUICK)
+    home.jf("runner", "start", "--single")
+    manager = DaemonManager.from_project_name("test")
+    (runner,) = (pid for name, pid in pids(home).items() if name != "supervisord")
+    os.kill(runner, signal.SIGSTOP)
+    home.jf("runner", "shutdown")
+    wait_for(lambda: home.json("runner", "status")["status"] == "shutting_down")
+    assert "SHUTDOWN" in home.jf("runner", "info").stdout
+    late = home.jf("runner", "shutdown", "--all", "--wait", "--max-wait", "0", check=False)
+    assert late.returncode == 1
+    assert "not at rest after 0 s: test" in late.stderr
+    assert home.jf("runner", "restart", check=False).returncode == 1
+    home.jf("runner", "kill", "--wait")
+    wait_for(lambda: manager.check_status(False) is DaemonStatus.SHUT_DOWN)
+    assert not psutil.pid_exists(runner)

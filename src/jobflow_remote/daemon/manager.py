@@ -150,6 +150,8 @@ class DaemonManager:
     def get_processes_info(self) -> dict[str, dict[str, Any]] | None:
         """Pid and state of supervisord and of each process (``group:process``); None if the daemon is shut down.
 
+        While it shuts down, supervisord tells nothing of the processes, which finish the steps in hand.
+
         Examples
         --------
         >>> DaemonManager.from_project_name().get_processes_info() is None
@@ -161,7 +163,8 @@ class DaemonManager:
         info: dict[str, dict[str, Any]] = {"supervisord": {"pid": pid, "statename": "RUNNING"}}
         state = self._call(lambda supervisor: supervisor.getState())
         if state is None:
-            return None
+            info["supervisord"]["statename"] = "SHUTDOWN"
+            return info if self.get_supervisord_pid() == pid else None
         info["supervisord"]["statename"] = state["statename"]
         for process in self._call(lambda supervisor: supervisor.getAllProcessInfo()) or []:
             info[f"{process['group']}:{process['name']}"] = process
@@ -342,7 +345,7 @@ class DaemonManager:
         if status is DaemonStatus.PARTIALLY_RUNNING:
             self.start_processes()
             return
-        if status is DaemonStatus.STOPPED:
+        if status in (DaemonStatus.STOPPED, DaemonStatus.SHUTTING_DOWN):
             self._end_supervisord(wait=True)  # begin anew: options may differ
         elif status is not DaemonStatus.SHUT_DOWN:
             raise DaemonError(f"the runner of {self.project.name} is {status.value.lower()} already")
@@ -412,9 +415,8 @@ class DaemonManager:
         """
         if not self._runs(raise_on_error):
             return False
-        info = self.get_processes_info() or {}
+        pids = self._pids()
         self._call(lambda supervisor: supervisor.stopAllProcesses(False))
-        pids = [process["pid"] for name, process in info.items() if name != "supervisord" and process["pid"]]
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -582,6 +584,13 @@ class DaemonManager:
             raise RunningDaemonError(message, hint="`jf runner info` shows it")
         return message
 
+    def _pids(self) -> list[int]:
+        """Of the processes, also while supervisord shuts down."""
+        pid = self.get_supervisord_pid()
+        with contextlib.suppress(psutil.Error):
+            return [] if pid is None else [child.pid for child in psutil.Process(pid).children()]
+        return []
+
     # -- inside ------------------------------------------------------------------------------------------------
 
     def _runs(self, raise_on_error: bool) -> bool:
@@ -601,7 +610,7 @@ class DaemonManager:
             yield
 
     def _call(self, ask: Callable[[Any], Any]) -> Any:
-        """Ask supervisord; None if it does not answer (it is starting or ending)."""
+        """Ask supervisord; None if it does not answer (it is ending)."""
         from xmlrpc.client import Fault, ServerProxy
 
         from supervisor.xmlrpc import SupervisorTransport
