@@ -78,9 +78,7 @@ def azure_store(server: Mongod, database: str, azurite: Azurite, container: str)
         "AzureBlobStore",
     ]
 )
-def store(
-    request: pytest.FixtureRequest, mongo_standalone: Mongod, database: str
-) -> Iterator[OutputStore]:
+def store(request: pytest.FixtureRequest, mongo_standalone: Mongod, database: str) -> Iterator[OutputStore]:
     """Outputs in MongoDB, blobs in a store of each kind."""
     *compressed, kind = request.param.split()
     name = f"jf-{uuid4().hex[:12]}"

@@ -7,9 +7,9 @@ refuses the second one; without transactions it is a mark in the flow's document
 Without transactions the whole change is worked out first. New documents are inserted invisible, then ONE insert, the
 *intent*, commits: it says everything that is still to be done, in steps that may be repeated. The steps are done,
 the flows are let go, the intent is removed. Where only one flow is held and nothing is new, as in most units of a
-runner, the intent is written into the hold itself: it commits and goes with it. A unit whose process died is brought to its end by whoever meets it
-(:func:`settle`): forward if its intent is there, else back, and then a tombstone under the same ``_id`` sees to
-it that it cannot commit any more. Decision record 7 has the reasons.
+runner, the intent is written into the hold itself: it commits and goes with it. A unit whose process died is brought
+to its end by whoever meets it (:func:`settle`): forward if its intent is there, else back, and then a tombstone under
+the same ``_id`` sees to it that it cannot commit any more. Decision record 7 has the reasons.
 """
 
 from __future__ import annotations
