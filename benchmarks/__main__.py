@@ -111,15 +111,24 @@ def _measure_on_mongodb(wanted: Sequence[str], console: Console) -> list[Figure]
                 continue
             console.print(f"[dim]{name} on MongoDB …[/]")
             with reference.reference_home(
-                Path(sys.prefix), server, quick=False, label="jobflow-remote"
+                Path(sys.prefix), server, quick=False, label="jobflow-remote", activates=False
             ) as home:
                 if name == "database":
                     figures += reference.database_operations(home, server, jobs=200, timeout_seconds=600)
                 else:
                     figures += TOPICS[name](home)
             if name == "database":
-                figures.append(_measure_batches(server))
+                figures += [_measure_scripts(server), _measure_batches(server)]
     return figures
+
+
+def _measure_scripts(server: reference.Mongod) -> Figure:
+    """Jobs that need a shell, and end one by one."""
+    with reference.reference_home(Path(sys.prefix), server, quick=False, label="jobflow-remote") as home:
+        figure, *_ = reference.database_operations(
+            home, server, jobs=50, timeout_seconds=600, where=reference.BY_SCRIPT
+        )
+    return figure
 
 
 def _measure_batches(server: reference.Mongod) -> Figure:

@@ -45,6 +45,11 @@ runner:
 """
 
 
+ON_LOCAL = "on a local worker"
+BY_SCRIPT = "on a local worker that starts each by a script"
+ON_SCHEDULER = "on a worker with a scheduler"
+
+
 @dataclass(frozen=True)
 class Mongod:
     """A server that runs."""
@@ -114,10 +119,15 @@ def reference_home(
     max_jobs: int | None = None,
     label: str = "1.0.1",
     slurm: FakeSlurm | None = None,
+    activates: bool = True,
 ) -> Iterator[Home]:
-    """A home with an initialised queue in MongoDB; ``quick``: delays of 1 s instead of the defaults."""
+    """A home with an initialised queue in MongoDB; ``quick``: delays of 1 s instead of the defaults.
+
+    ``activates``: jobs activate the virtual environment (1.0.1 would not find itself without).
+    """
     more = _MONGO % {"port": server.port, "database": PROJECT, "more": QUICK_DELAYS if quick else ""}
-    worker = f"pre_run: source {venv}/bin/activate" + (f"\nmax_jobs: {max_jobs}" if max_jobs else "")
+    settings = [f"pre_run: source {venv}/bin/activate"] if activates else []
+    worker = "\n".join([*settings, *([f"max_jobs: {max_jobs}"] if max_jobs else [])])
     if slurm is not None:
         worker = f"scheduler_type: slurm\nexecution_cmd: {slurm.execution_cmd.replace('{}', '{{}}')}"
     server.evaluate("client.drop_database(db.name)")
@@ -161,7 +171,9 @@ db.jf_auxiliary.update_one({'next_id': {'$exists': True}}, {'$set': {'next_id': 
 """
 
 
-def database_operations(home: Home, server: Mongod, *, jobs: int, timeout_seconds: float) -> list[Figure]:
+def database_operations(
+    home: Home, server: Mongod, *, jobs: int, timeout_seconds: float, where: str = ON_LOCAL
+) -> list[Figure]:
     """Commands to mongod per job of a wide flow on a local worker, less those of an idle runner in the same time."""
     home.start()
     home.drive("run", "wide", "1", str(timeout_seconds))
@@ -174,9 +186,7 @@ def database_operations(home: Home, server: Mongod, *, jobs: int, timeout_second
     home.shut_down()
     note = f"over {jobs} jobs of a wide flow, less those of an idle runner in the same time"
     return [
-        Figure(
-            "database", "commands to mongod per job, few at a time on a local worker", used / jobs, "", note
-        ),
+        Figure("database", f"commands to mongod per job, {where}", used / jobs, "", note),
         Figure(
             "database",
             "commands to mongod of an idle runner (poll, heartbeat)",
@@ -209,9 +219,7 @@ def operations_of_batches(
     used = count.used() + submitted
     home.shut_down()
     note = f"over {jobs} jobs, submission included, less those of an idle runner in the same time"
-    return Figure(
-        "database", "commands to mongod per job, on a worker with a scheduler", used / jobs, "", note
-    )
+    return Figure("database", f"commands to mongod per job, {ON_SCHEDULER}", used / jobs, "", note)
 
 
 def _wait_for_number(

@@ -37,6 +37,10 @@ class SubmitStep(Step):
             load = await self.runner.in_queue_thread(self.queue.workload, states=lifecycle.IN_SCHEDULER)
             there = sum(load.get((self.worker, s), 0) for s in lifecycle.IN_SCHEDULER)
             room, self._scripts = min(room, most - there), limit - there
+            if (
+                there > limit + (most - limit) // 2
+            ):  # there is enough to do; refill in batches, not one by one
+                return []
         if room <= 0:
             return []
         return await self.runner.in_queue_thread(

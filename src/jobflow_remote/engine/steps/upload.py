@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from jobflow_remote.engine.outcome import Advance, Failed, Outcome
@@ -18,12 +19,13 @@ from jobflow_remote.layout import (
     store_filename,
 )
 from jobflow_remote.model.decide.failure import failure_of
-from jobflow_remote.model.records import JobRecord
+from jobflow_remote.model.records import Document, JobRecord
 from jobflow_remote.model.states import JobState
 from jobflow_remote.outputs import jobfiles, references
 
 _LEFTOVERS = (OUT_FILENAME, store_filename(), QUEUE_OUT_FILENAME, QUEUE_ERR_FILENAME)
 """Files of an earlier attempt that must not be taken for those of this one."""
+_READ_TOGETHER = 25
 
 
 class UploadStep(Step):
@@ -38,11 +40,11 @@ class UploadStep(Step):
         files: dict[str, bytes | Path] = {}
         leftovers: list[str] = []
         cleared: list[str] = []
-        for record in records:
+        async for record, document in self._with_documents(records):
             run_dir = run_folder(str(self.context.config.work_dir), record.uuid, record.index)
             try:
                 files[os.path.join(run_dir, IN_FILENAME)] = await self.runner.in_thread(
-                    "outputs", self._input, record
+                    "outputs", self._input, record, document
                 )
                 if record.remote["prerun_cleanup"]:
                     cleared.append(run_dir)
@@ -59,8 +61,19 @@ class UploadStep(Step):
         await self.context.host.put_many(files, replace_in=leftovers)
         return outcomes
 
-    def _input(self, record: JobRecord) -> bytes:
-        document = self.queue.get_job(record.uuid, record.index, with_inputs=True)
+    async def _with_documents(
+        self, records: Sequence[JobRecord]
+    ) -> AsyncIterator[tuple[JobRecord, Document | None]]:
+        """The records and their documents with inputs, which may be large, some at a time."""
+        for first in range(0, len(records), _READ_TOGETHER):
+            some = records[first : first + _READ_TOGETHER]
+            query = {"uuid": {"$in": [record.uuid for record in some]}}
+            found = await self.runner.in_queue_thread(self.queue.find_jobs, query, with_inputs=True)
+            documents = {(document["uuid"], document["index"]): document for document in found}
+            for record in some:
+                yield record, documents.get(record.key)
+
+    def _input(self, record: JobRecord, document: Document | None) -> bytes:
         if document is None:
             raise NotFoundError(f"job {record.db_id} is no longer in the queue database")
         services = self.runner.services

@@ -231,35 +231,50 @@ class _Intent:
         while missing:
             self._connection.announce("hold")
             found = self._mark(missing, stamp)
-            others = []
-            for flow in found:
-                holder = (flow.get("derived") or {}).get("txn") or {}
-                if holder.get("id") == self.id:
-                    self.flows[flow["uuid"]] = flow
-                else:
-                    others.append((flow["uuid"], holder))
-            missing = [uuid for uuid, _ in others]
-            if missing and not self._persuade(others):
+            others = [
+                (flow["uuid"], holder) for flow in found if (holder := self._other_holder(flow)) is not None
+            ]
+            if others and not self._persuade(others):
                 if time.monotonic() > self._began + _HOLD_SECONDS:
                     raise _Busy(", ".join(missing[:3]))
                 time.sleep(pause * random.uniform(0.5, 1.5))
                 pause = min(pause * 2, 0.05)
+            missing = [uuid for uuid, _ in others]
         self.held |= wanted
         self._began = time.monotonic()
 
+    def _other_holder(self, flow: Document) -> Document | None:
+        """Who else has a flow (empty: nobody any more); None: this unit."""
+        holder: Document = (flow.get("derived") or {}).get("txn") or {}
+        if holder.get("id") != self.id:
+            return holder
+        self.flows[flow["uuid"]] = flow
+        return None
+
     def _mark(self, uuids: Sequence[str], stamp: Document) -> list[Document]:
         """Hold those that nobody holds; all of them, as they are then."""
-        mark, among = {"$set": {schema.TXN: stamp}}, {"uuid": {"$in": uuids}}
         if len(uuids) == 1:  # what a runner does most of the time, by one operation
-            free = {"uuid": uuids[0], schema.TXN: None}
-            flows = self._connection.quick.flows
-            marked = flows.find_one_and_update(free, mark, schema.FLOW_SUMMARY, return_document=True)
+            return self._mark_one(uuids[0], stamp)
+        mark, among = {"$set": {schema.TXN: stamp}}, {"uuid": {"$in": uuids}}
+        self._connection.flows.update_many({**among, schema.TXN: None}, mark)
+        self._journaled = True
+        return list(self._connection.flows.find(among, schema.FLOW_SUMMARY))
+
+    def _mark_one(self, uuid: str, stamp: Document) -> list[Document]:
+        """One flow; who has it is asked once, and then it is waited for a moment."""
+        flows, mark = self._connection.quick.flows, {"$set": {schema.TXN: stamp}}
+        found: list[Document] = []
+        for pause in (0, 0.01, 0.02, 0.04):
+            time.sleep(pause * random.uniform(0.5, 1.5))
+            marked = flows.find_one_and_update(
+                {"uuid": uuid, schema.TXN: None}, mark, schema.FLOW_SUMMARY, return_document=True
+            )
             if marked is not None:
                 return [marked]
-        else:
-            self._connection.flows.update_many({**among, schema.TXN: None}, mark)
-            self._journaled = True
-        return list(self._connection.flows.find(among, schema.FLOW_SUMMARY))
+            found = found or list(self._connection.flows.find({"uuid": uuid}, schema.FLOW_SUMMARY))
+            if not found:
+                break
+        return found
 
     def stamp(self) -> Document:
         """Who holds."""
