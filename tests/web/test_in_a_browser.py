@@ -108,7 +108,7 @@ def cell(page: Page, uuid: str, name: str = "state") -> str:
     return page.locator(f'tr[data-key="{uuid}:1"] [data-cell="{name}"]').inner_text()
 
 
-def wait_for_state(page: Page, uuid: str, state: str, *, seconds: float = 15) -> float:
+def wait_for_state(page: Page, uuid: str, state: str, *, seconds: float = 40) -> float:
     """Seconds until a line shows a state."""
     began = time.monotonic()
     page.wait_for_function(

@@ -99,8 +99,10 @@ def answer_error(
     if is_api(request) or not (is_fragment(request) or wants_html(request.headers)):
         return json_answer({"error": message, "hint": hint}, status=status)
     if is_fragment(request):
-        return respond(notice(message, hint), status=status)
-    return respond(problem_page(seen_by(request, opened), message, hint), status=status)
+        kind = "error" if status != 404 else "note"  # that something is not there (yet) is no alarm
+        return respond(notice(message, hint, kind=kind), status=status)
+    title = "Not found" if status == 404 else "That did not work"
+    return respond(problem_page(seen_by(request, opened), title, message, hint), status=status)
 
 
 Endpoint = Callable[[Request], Response]

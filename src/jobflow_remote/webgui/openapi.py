@@ -122,11 +122,18 @@ def answer(request: Request) -> Response:
     return json_answer(describe())
 
 
+def _names(operation: dict[str, Any]) -> list[str]:
+    """What may be said beside the address, in the query or in the body."""
+    asked = [each["name"] for each in operation["parameters"] if each["in"] == "query"]
+    body = operation.get("requestBody", {"content": {"application/json": {"schema": {"properties": {}}}}})
+    return [*asked, *body["content"]["application/json"]["schema"]["properties"]]
+
+
 def show(request: Request) -> Response:
     """The description as a page."""
     rows = [
-        Tr(Td(method.upper()), Td(Code(path), cls="wrap"), Td(operation["summary"], cls="wrap"),
-           Td(", ".join(each["name"] for each in operation["parameters"] if each["in"] == "query"), cls="wrap"))
+        Tr(Td(method.upper()), Td(Code(path)), Td(operation["summary"], cls="wrap"),
+           Td(", ".join(_names(operation)), cls="wrap"))
         for path, methods in describe()["paths"].items()
         for method, operation in methods.items()
     ]  # fmt: skip

@@ -135,9 +135,21 @@ def empty(text: str, *more: Any) -> Element:
     return Div(P(text), *more, cls="empty")
 
 
+def with_code(text: str) -> list[Any]:
+    """Text in which what stands between backticks is code."""
+    return (
+        [Code(part) if at % 2 else part for at, part in enumerate(text.split("`"))] if "`" in text else [text]
+    )
+
+
 def notice(message: str, hint: str | None = None, *, kind: str = "error") -> Element:
     """Something to be read."""
-    return Div(P(message), P(hint, cls="hint") if hint else None, cls=f"notice {kind}", role="alert")
+    return Div(
+        P(*with_code(message)),
+        P(*with_code(hint), cls="hint") if hint else None,
+        cls=f"notice {kind}",
+        role="alert",
+    )
 
 
 def form_key(key: str) -> Element:

@@ -22,6 +22,7 @@ def bars(table: Mapping[str, Mapping[str, int]], *, label: str) -> Element:
 
 def _render(table: Mapping[str, Mapping[str, int]], states: Sequence[str], label: str) -> str:
     top = max((sum(row.values()) for row in table.values()), default=0) or 1
+    top += top % 2 if top > 1 else 0  # the line in the middle stands for a whole number
     step = (_WIDTH - _LEFT) / max(1, len(table))
     height = _HEIGHT - _BOTTOM - 8
     parts = [_axis(top, height)]
@@ -51,7 +52,7 @@ def _axis(top: int, height: float) -> str:
         y = base - height * share
         lines.append(f'<line x1="{_LEFT}" x2="{_WIDTH}" y1="{y:.1f}" y2="{y:.1f}" class="grid"/>')
         if share in (0.0, 1.0) or top > 1:
-            number = count(round(top * share)) if share != 0.5 or top % 2 == 0 else f"{top * share:g}"
+            number = count(round(top * share))
             lines.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" class="tick end">{number}</text>')
     return "".join(lines)
 

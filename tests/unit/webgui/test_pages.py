@@ -98,7 +98,7 @@ def test_filters_of_jobs(world: World, visitor: Visitor, query: str, names: list
     world.add_flow("c", worker="elsewhere")
     assert [row["name"] for row in visitor.json(f"/jobs{query}")["jobs"]] == names
     text = visitor.get(f"/jobs{query}")
-    assert re.findall(r'<td class="wrap">(\w+)</td>', text) == names
+    assert re.findall(r'<td class="wrap"><a [^>]*>(\w+)</a></td>', text) == names
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def _filters(seen: Seen) -> Sequence[Element]:
     params = seen.params
     states = [("", "any"), *((state.value, state.value) for state in FlowState)]
     return [
-        field("id", "Id", params.get("id"), placeholder="of a flow or of a job in it", type="search"),
+        field("id", "Id", params.get("id"), placeholder="of it or a job in it", type="search"),
         field("name", "Name", params.get("name"), placeholder="bands*", type="search"),
         choice("state", "State", states, params.get_all("state") or [""]),
     ]
@@ -68,17 +68,18 @@ def _heads(params: Params) -> Sequence[Any]:
         "Name",
         "State",
         "Jobs",
-        "",
+        "In which states",
         sort_head(params, "updated_on", "Updated"),
         sort_head(params, "created_on", "Created"),
     ]
 
 
 def _line(seen: Seen, row: Mapping[str, Any]) -> Element:
+    address = f"{seen.root}/flows/{row['uuid']}"
     return Tr(
         Td(picker("flow", row["uuid"], f"Select flow {row['uuid'][:8]}"), cls="pick"),
-        Td(A(row["uuid"][:8], href=f"{seen.root}/flows/{row['uuid']}"), cls="mono"),
-        Td(row["name"], cls="wrap"),
+        Td(A(row["uuid"][:8], href=address), cls="mono"),
+        Td(A(row["name"], href=address, tabindex="-1", cls="plain"), cls="wrap"),
         Td(state_badge(row["state"]), data_cell="state"),
         Td(count(row["n_jobs"] or 0), data_cell="n_jobs", cls="number"),
         Td(state_bar(row["counts"]), cls="bar-cell", data_cell="counts"),

@@ -54,8 +54,10 @@ def read(opened: Opened, key: str, index: int | None = None) -> dict[str, Any]:
     parents = list(job.get("parents") or ())
     before = queue.find_jobs({"uuid": {"$in": parents[:MOST_RELATIVES]}}, fields=_RELATIVE) if parents else []
     others = queue.find_jobs({"uuid": job["uuid"]}, fields=_RELATIVE, sort=(("index", 1),))
+    flows = queue.find_flows({"uuid": job["flow_uuid"]}, fields=("name",))
     return {
         "job": job,
+        "flow_name": str(flows[0].get("name") or "") if flows else "",
         "waits_for": why_waiting(queue, job),
         "explanation": explaining.read(opened, job["uuid"], job["index"]),
         "parents": [job_row(each) for each in before],
@@ -87,7 +89,7 @@ def render(seen: Seen, data: Mapping[str, Any]) -> Element:
         Div(_actions(seen, data, address), data_live="actions"),
         Div(_trouble(data), data_live="trouble"),
         Div(
-            section("Facts", _facts(seen, job), key="facts"),
+            section("Facts", _facts(seen, job, data["flow_name"]), key="facts"),
             section("History", _history(job), key="history"),
             cls="columns",
         ),
@@ -97,7 +99,7 @@ def render(seen: Seen, data: Mapping[str, Any]) -> Element:
         _lazy("Files of the run folder", f"{address}/files?index={job['index']}"),
         _lazy("Output", f"{address}/output?index={job['index']}"),
         section("How it runs", _settings(job), key="settings"),
-        _folded("Metadata", (job.get("job") or {}).get("metadata") or {}),
+        Div(_folded("Everything that is stored of it", job), data_live="document"),
         Div(data_watch=f"{job['uuid']}:{job['index']}", hidden=True),
         heading=heading,
     )
@@ -123,7 +125,7 @@ def _actions(seen: Seen, data: Mapping[str, Any], address: str) -> Element:
     return post_form(
         f"{seen.root}/jobs/act", seen.form_key,
         *hidden([("job", f"{job['uuid']}:{job['index']}"), ("back", address)]),
-        Div(*buttons, cls="toolbar", role="group", aria_label="Actions"), data_dialog="1",
+        Div(*buttons, cls="toolbar", role="group", aria_label="Actions on the job"), data_dialog="1",
     )  # fmt: skip
 
 
@@ -161,7 +163,11 @@ def _trouble(data: Mapping[str, Any]) -> Element:
     return Div(*parts) if parts else None
 
 
-def _facts(seen: Seen, job: Mapping[str, Any]) -> Element:
+def _flow_link(seen: Seen, uuid: str, name: str) -> Element:
+    return A(name or uuid[:8], href=f"{seen.root}/flows/{path_part(uuid)}")
+
+
+def _facts(seen: Seen, job: Mapping[str, Any], flow_name: str) -> Element:
     remote = job.get("remote") or {}
     ran = run_seconds(job, utcnow())
     queue_state = ": ".join(str(remote[key]) for key in ("queue_state", "reason") if remote.get(key))
@@ -169,7 +175,7 @@ def _facts(seen: Seen, job: Mapping[str, Any]) -> Element:
         ("DB id", job["db_id"]),
         ("Uuid", Code(job["uuid"])),
         ("Index", str(job["index"])),
-        ("Flow", A(job["flow_uuid"][:8], href=f"{seen.root}/flows/{job['flow_uuid']}")),
+        ("Flow", _flow_link(seen, job["flow_uuid"], flow_name)),
         ("Worker", job["worker"]),
         ("Scheduler's id", remote.get("process_id")),
         ("Scheduler says", queue_state),
@@ -192,13 +198,13 @@ def _settings(job: Mapping[str, Any]) -> Element:
     values: list[tuple[str, Any]] = [("Worker", job["worker"]), ("Priority", str(job.get("priority") or 0))]
     long: list[Element] = []
     for key, label in (("exec_config", "Execution configuration"), ("resources", "Resources"),
-                       ("stored_data", "Stored data")):  # fmt: skip
-        value = job.get(key)
+                       ("metadata", "Metadata"), ("stored_data", "Stored data")):  # fmt: skip
+        value = (job.get("job") or {}).get(key) if key == "metadata" else job.get(key)
         if isinstance(value, str):
             values.append((label, value))
         elif value:
             long.append(Details(Summary(label), text_block(to_json(value, indent=2), label=label)))
-        elif key != "stored_data":
+        elif key in ("exec_config", "resources"):
             values.append((label, "as the worker has it" if key == "resources" else "none"))
     return Div(facts(values), *long)
 

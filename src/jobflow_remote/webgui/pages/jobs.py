@@ -67,7 +67,7 @@ def _filters(seen: Seen) -> Sequence[Element]:
     ]
     workers = [("", "any"), *((name, name) for name in seen.opened.project.workers)]
     return [
-        field("id", "Id", params.get("id"), placeholder="DB id, uuid or its beginning", type="search"),
+        field("id", "Id", params.get("id"), placeholder="DB id or uuid", type="search"),
         field("name", "Name", params.get("name"), placeholder="relax*", type="search"),
         choice("state", "State", states, params.get_all("state") or [""]),
         choice("worker", "Worker", workers, params.get_all("worker") or [""]),
@@ -75,7 +75,7 @@ def _filters(seen: Seen) -> Sequence[Element]:
 
 
 def _more_filters(params: Params) -> Sequence[Element]:
-    return [field("flow", "Flow", params.get("flow"), placeholder="id of a flow or of a job in it")]
+    return [field("flow", "Flow", params.get("flow"), placeholder="of it or a job in it")]
 
 
 def _heads(params: Params) -> Sequence[Any]:
@@ -95,10 +95,11 @@ def _heads(params: Params) -> Sequence[Any]:
 def _line(seen: Seen, row: Mapping[str, Any]) -> Element:
     key = f"{row['uuid']}:{row['index']}"
     again = f" ({row['index']})" if row["index"] > 1 else ""
+    address = job_address(seen, row)
     return Tr(
         Td(picker("job", key, f"Select job {row['db_id']}"), cls="pick"),
-        Td(A(row["db_id"], href=job_address(seen, row))),
-        Td(row["name"] + again, cls="wrap"),
+        Td(A(row["db_id"], href=address)),
+        Td(A(row["name"] + again, href=address, tabindex="-1", cls="plain"), cls="wrap"),
         Td(state_badge(row["state"]), data_cell="state"),
         Td(row["worker"], data_cell="worker"),
         Td(A(str(row["flow_uuid"])[:8], href=f"{seen.root}/flows/{path_part(row['flow_uuid'])}"), cls="mono"),

@@ -65,7 +65,10 @@ def render(listing: Listing, seen: Seen, data: Mapping[str, Any]) -> Element:
     """The page."""
     title, error = listing.words.capitalize(), data.get("problem")
     problem = notice(error.message, error.hint) if error else None
-    return frame(seen, title, _filters(listing, seen), problem, _list(listing, seen, data), heading=H1(title))
+    total = Span(f"{count(data['total'])} that match" if seen.params.filters else count(data["total"]), cls="muted",
+                 data_live="total")  # fmt: skip
+    heading = Div(H1(title), None if error else total, cls="page-head")
+    return frame(seen, title, _filters(listing, seen), problem, _list(listing, seen, data), heading=heading)
 
 
 def render_refused(listing: Listing, seen: Seen, error: JobflowRemoteError) -> Element:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fasthtml.components import H1, A, Code, Div, P, Span, Strong, Td, Tr
+from fasthtml.components import H1, A, Code, Div, Li, P, Span, Strong, Td, Tr, Ul
 
 from jobflow_remote.control.failures import Cause, group_failures
 from jobflow_remote.control.inspect import list_flows
@@ -33,6 +33,7 @@ from jobflow_remote.webgui.shell import Seen, frame
 from jobflow_remote.webgui.world import Opened
 
 _ENDS = (JobState.COMPLETED, JobState.FAILED, JobState.REMOTE_ERROR)
+_CAUSES = 8
 _RUNNING = (JobState.RUNNING, JobState.BATCH_RUNNING)
 _RUNNING_FIELDS = (
     "uuid",
@@ -80,10 +81,10 @@ def render(seen: Seen, data: Mapping[str, Any]) -> Element:
             ),
             section("Workers", _workers(data["workers"]), key="workers"),
             section("Runs now", _running(seen, data["running"]), key="running"),
-            section("Failures by cause", _failures(seen, data["failures"]), key="failures"),
             section("The last 24 hours", _throughput(data["throughput"]), key="throughput"),
+            section("Failures by cause", _failures(seen, data["failures"]), key="failures"),
             section("Flows that ended last", _finished(seen, data["finished_flows"]), key="finished"),
-            cls="columns",
+            cls="columns packed",
         )
     )
     assert seen.opened is not None
@@ -181,18 +182,24 @@ def _running(seen: Seen, rows: Sequence[Mapping[str, Any]]) -> Element:
 def _failures(seen: Seen, causes: Sequence[Cause]) -> Element:
     if not causes:
         return empty("No job is FAILED or REMOTE_ERROR.")
-    return grid_table(
-        ("Number", "State", "Cause", "Last"),
-        [
-            Tr(
-                Td(count(cause.number), cls="number"),
-                Td(state_badge(cause.state)),
-                Td(Code(cause.text[:300]), P("jobs ", *_job_links(seen, cause), cls="muted"), cls="wrap"),
-                Td(moment(cause.latest)),
-            )
-            for cause in causes[:8]
-        ],
-        label="Failures by cause",
+    more = sum(cause.number for cause in causes[_CAUSES:])
+    return Div(
+        Ul(*(_cause(seen, cause) for cause in causes[:_CAUSES]), cls="causes"),
+        P(f"… and {plural(more, 'job')} for other causes", cls="muted") if more else None,
+    )
+
+
+def _cause(seen: Seen, cause: Cause) -> Element:
+    return Li(
+        P(
+            state_badge(cause.state),
+            " ",
+            Strong(plural(cause.number, "job")),
+            ", latest ",
+            moment(cause.latest),
+        ),
+        P(Code(cause.text), cls="clamp", title=cause.text),
+        P("jobs " if cause.number > 1 else "job ", *_job_links(seen, cause), cls="muted"),
     )
 
 

@@ -42,7 +42,6 @@ def _line(each: ProjectFile) -> Element:
     )  # fmt: skip
 
 
-def problem_page(seen: Seen, message: str, hint: str | None) -> Element:
+def problem_page(seen: Seen, title: str, message: str, hint: str | None) -> Element:
     """Something went wrong."""
-    return frame(seen, "Problem", notice(message, hint), P(A("Back to the first page", href=seen.root or "/")),
-                 heading=H1("That did not work"))  # fmt: skip
+    return frame(seen, title, notice(message, hint), P(A("Back to the first page", href=seen.root or "/")))

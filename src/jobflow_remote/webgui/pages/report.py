@@ -20,6 +20,7 @@ from jobflow_remote.webgui.parts import (
     grid_table,
     moment,
     path_part,
+    plural,
     section,
     state_badge,
     state_bar,
@@ -142,5 +143,5 @@ def _longest(seen: Seen, jobs: Mapping[str, Any]) -> Element:
             ],
             label="Jobs that run longest",
         ),
-        P(f"{count(jobs['running'])} run at present.", cls="muted"),
+        P(f"{plural(jobs['running'], 'job')} in all", cls="muted"),
     )
