@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from typing import TYPE_CHECKING, Any
 
 from jobflow_remote.config.base import ExecutionConfig
 from jobflow_remote.config.workers import LocalWorker
+from jobflow_remote.engine.plainlines import PLAIN_VALUE
 from jobflow_remote.errors import ConfigError
 from jobflow_remote.model.records import JobRecord
 from jobflow_remote.schedulers.script import ScriptParts, render_script
 
 if TYPE_CHECKING:
     from jobflow_remote.engine.context import WorkerContext
-
-_PLAIN = re.compile(r"[\w@%+=:,./-]*")
-"""Values of ``export`` that mean the same to a shell and without one."""
 
 
 def find_exec_config(context: WorkerContext, record: JobRecord) -> ExecutionConfig:
@@ -47,7 +44,7 @@ def plain_exports(execution: ExecutionConfig) -> dict[str, str] | None:
     if execution.pre_run or execution.post_run or execution.modules:
         return None
     exports = {key: str(value) for key, value in (execution.export or {}).items()}
-    return exports if all(_PLAIN.fullmatch(value) for value in exports.values()) else None
+    return exports if all(PLAIN_VALUE.fullmatch(value) for value in exports.values()) else None
 
 
 def own_bin(context: WorkerContext) -> str | None:

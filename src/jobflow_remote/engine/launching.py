@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from jobflow_remote.config.base import ExecutionConfig
 from jobflow_remote.config.workers import DEFAULT_EXECUTION_CMD, LocalWorker
 from jobflow_remote.engine.jobscript import plain_exports
+from jobflow_remote.engine.plainlines import variables_of
 from jobflow_remote.engine.warm import Recipe, WarmProcess
 from jobflow_remote.errors import ConfigError
 from jobflow_remote.execution.forkserver.order import Order
@@ -83,7 +84,8 @@ class Launching:
             return None
         reason = why_not_forked(self.config, record, execution, resources) or self.warm.refusal
         if reason is None:
-            return _order(record, plain_exports(execution) or {})
+            before = variables_of(self.config.pre_run) or {}
+            return _order(record, {**before, **(plain_exports(execution) or {})})
         if self.config.launch == "fork":
             raise ConfigError(
                 f"the job cannot be forked, as `launch: fork` of worker {record.worker} wants it: {reason}",
@@ -164,7 +166,10 @@ def why_not_forked(
     config: LocalWorker, record: JobRecord, execution: ExecutionConfig, resources: Mapping[str, object]
 ) -> str | None:
     """What about a job needs a shell, or an interpreter of its own; None: nothing."""
-    needs = [f"`{name}`" for name in ("pre_run", "post_run") if getattr(config, name)]
+    before = variables_of(config.pre_run)
+    needs = [] if before is not None else ["`pre_run`"]
+    if config.post_run:
+        needs.append("`post_run`")
     if config.execution_cmd not in (None, DEFAULT_EXECUTION_CMD):
         needs.append("`execution_cmd`")
     if needs:
@@ -172,9 +177,10 @@ def why_not_forked(
     exports = plain_exports(execution)
     if exports is None:
         return f"its exec_config {_shell_parts(execution)}"
-    early = sorted(name for name in exports if _COUNT_AT_START.match(name))
-    if early:
-        return f"its exec_config sets {', '.join(early)}, which a process looks at when it starts"
+    for who, names in (("the worker's `pre_run`", before or {}), ("its exec_config", exports)):
+        early = sorted(name for name in names if _COUNT_AT_START.match(name))
+        if early:
+            return f"{who} sets {', '.join(early)}, which a process looks at when it starts"
     special = sorted(set(own_keywords(resources)) - _HARMLESS_RESOURCES)
     if special:
         return f"its resources have {', '.join(special)}"
