@@ -111,7 +111,7 @@ def _measure_on_mongodb(wanted: Sequence[str], console: Console) -> list[Figure]
                 continue
             console.print(f"[dim]{name} on MongoDB …[/]")
             with reference.reference_home(
-                Path(sys.prefix), server, quick=False, label="jobflow-remote", activates=False
+                Path(sys.prefix), server, quick=False, label="jobflow-remote"
             ) as home:
                 if name == "database":
                     figures += reference.database_operations(home, server, jobs=200, timeout_seconds=600)
@@ -123,8 +123,10 @@ def _measure_on_mongodb(wanted: Sequence[str], console: Console) -> list[Figure]
 
 
 def _measure_scripts(server: reference.Mongod) -> Figure:
-    """Jobs that need a shell, and end one by one."""
-    with reference.reference_home(Path(sys.prefix), server, quick=False, label="jobflow-remote") as home:
+    """Jobs that need a shell each, two at a time."""
+    with reference.reference_home(
+        Path(sys.prefix), server, quick=False, label="jobflow-remote", launch="script"
+    ) as home:
         figure, *_ = reference.database_operations(
             home, server, jobs=50, timeout_seconds=600, where=reference.BY_SCRIPT
         )

@@ -119,15 +119,15 @@ def reference_home(
     max_jobs: int | None = None,
     label: str = "1.0.1",
     slurm: FakeSlurm | None = None,
-    activates: bool = True,
+    launch: str | None = None,
 ) -> Iterator[Home]:
     """A home with an initialised queue in MongoDB; ``quick``: delays of 1 s instead of the defaults.
 
-    ``activates``: jobs activate the virtual environment (1.0.1 would not find itself without).
+    ``launch``: how a local worker starts jobs (not with 1.0.1).
     """
     more = _MONGO % {"port": server.port, "database": PROJECT, "more": QUICK_DELAYS if quick else ""}
-    settings = [f"pre_run: source {venv}/bin/activate"] if activates else []
-    worker = "\n".join([*settings, *([f"max_jobs: {max_jobs}"] if max_jobs else [])])
+    settings = {"pre_run": f"source {venv}/bin/activate", "max_jobs": max_jobs, "launch": launch}
+    worker = "\n".join(f"{name}: {value}" for name, value in settings.items() if value)
     if slurm is not None:
         worker = f"scheduler_type: slurm\nexecution_cmd: {slurm.execution_cmd.replace('{}', '{{}}')}"
     server.evaluate("client.drop_database(db.name)")

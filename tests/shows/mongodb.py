@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.reference import ON_LOCAL, ON_SCHEDULER
 from tests.services.mongod import Mongod
 from tests.shows import fuzz, old_release, outage, roundtrip, switching
 from tests.shows.cleanclone import ROOT
@@ -148,7 +149,7 @@ class Shows:
             for figure in figures.get(column, [])
         }
         theirs = named["1.0.1, delays 1 s", ON_LOCAL]
-        for where, note in ((ON_LOCAL, f"1.0.1: {theirs:.3g}"), (ON_SCHEDULER, None)):
+        for where, note in ((ON_LOCAL, f"1.0.1: {theirs:.3g}"), (ON_SCHEDULER, "")):
             ours = named["on MongoDB", where]
             verdicts.append(at_most(f"operations per job, {where}", ours, _OPERATIONS, "", note=note))
         return verdicts

@@ -1,6 +1,6 @@
 """What the lines of a ``pre_run`` come to where they do nothing that needs a shell of its own for each job.
 
-Such lines export plain values, or activate the virtual environment that the runner itself works in: what every worker on
+Such lines export plain values, or activate the virtual environment that the runner works in: what every worker on
 the own machine had to say in 1.0.1. Everything else, as little as it may look like, needs a shell.
 """
 
@@ -72,7 +72,7 @@ def _activated(line: str) -> dict[str, str] | None:
 
 
 @lru_cache(maxsize=8)
-def _difference(script: str, changed_at: int) -> Mapping[str, str]:  # noqa: ARG001  # part of the key
+def _difference(script: str, changed_at: int) -> Mapping[str, str]:  # part of the key
     """What sourcing a script changes in the environment of this process; asked of a shell once."""
     command = ["bash", "-c", 'source "$0" && env -0', script]
     done = subprocess.run(
