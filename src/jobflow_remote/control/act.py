@@ -9,13 +9,14 @@ runner woken.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
+from jobflow_remote.control.takingback import TakenBack
 from jobflow_remote.control.who import whoami
 from jobflow_remote.errors import JobflowRemoteError, NotAllowedError, NotFoundError
-from jobflow_remote.hosts.port import CommandResult
 from jobflow_remote.model import lifecycle
 from jobflow_remote.model.changes import ChangeSet
 from jobflow_remote.model.decide import hold, rerun
@@ -26,14 +27,16 @@ from jobflow_remote.model.decide.runsettings import RunSettings as RunSettings
 from jobflow_remote.model.records import JobRecord
 from jobflow_remote.model.states import JobState
 from jobflow_remote.queuedb.port import QueueDatabase
-from jobflow_remote.schedulers.handover import parse_take_back, render_take_back
 from jobflow_remote.schedulers.port import HostJob
 from jobflow_remote.services.opened import Services
 
+T = TypeVar("T")
 Key = tuple[str, int]
 """uuid and index of a job."""
 Decide = Callable[[JobRecord, QueueDatabase], ChangeSet]
 _TRIES = 10
+_AT_ONCE = 200
+"""Jobs that are taken back from pilots, or cancelled, by one command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +87,19 @@ class _Effects:
 # -- the actions -----------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Pause:
+    """A class and not a function: whoever acts has to know that pilots must be asked first."""
+
+    why: str | None
+
+    def __call__(self, record: JobRecord, queue: QueueDatabase) -> ChangeSet:
+        return hold.decide_pause(record, who=whoami(), why=self.why)
+
+
 def pause(why: str | None = None) -> Decide:
     """Hold jobs back until somebody plays them."""
-    return lambda record, queue: hold.decide_pause(record, who=whoami(), why=why)
+    return _Pause(why)
 
 
 def play(why: str | None = None) -> Decide:
@@ -225,13 +238,16 @@ def act_on_jobs(
 
     With ``dry_run`` nothing is changed: the outcomes say what would be.
     """
-    effects = _Effects()
+    effects, taken = _Effects(), TakenBack(services)
     outcomes = []
     try:
-        for key in keys:
-            outcome = _act(services, key, decide, effects, dry_run=dry_run)
-            on_progress(outcome)
-            outcomes.append(outcome)
+        for some in _bundles(list(keys)):
+            if isinstance(decide, _Pause) and not dry_run:
+                _take_back(services, some, decide, taken)
+            for key in some:
+                outcome = _act(services, key, decide, effects, taken if not dry_run else None)
+                on_progress(outcome)
+                outcomes.append(outcome)
     finally:
         warnings = {} if dry_run else _carry_out(services, effects)
     return [replace(o, warnings=tuple(warnings.get((o.uuid, o.index), ()))) for o in outcomes]
@@ -255,7 +271,10 @@ def act_on_job(services: Services, key: Key, decide: Decide) -> JobOutcome:
     return outcome
 
 
-def _act(services: Services, key: Key, decide: Decide, effects: _Effects, *, dry_run: bool) -> JobOutcome:
+def _act(
+    services: Services, key: Key, decide: Decide, effects: _Effects, taken: TakenBack | None
+) -> JobOutcome:
+    """``taken`` None: change nothing, say what would be."""
     queue = services.queue
     for _ in range(_TRIES):
         document = queue.get_job(*key)
@@ -265,12 +284,12 @@ def _act(services: Services, key: Key, decide: Decide, effects: _Effects, *, dry
         outcome = JobOutcome(record.db_id, record.uuid, record.index, record.name, record.state)
         try:
             changes = decide(record, queue)
-            if not dry_run:
-                _withdraw(services, record, changes)
+            if taken is not None and _has_to_be_taken_back(record, changes):
+                taken.check(record)
         except JobflowRemoteError as error:
             return replace(outcome, refusal=error.message, hint=error.hint)
         before = _records(queue, changes, record)
-        if dry_run or queue.apply([changes])[0].applied:
+        if taken is None or queue.apply([changes])[0].applied:
             _note(effects, changes, before)
             found = tuple(_effects(changes, before))
             return replace(outcome, effects=found, changed=tuple(effect.db_id for effect in found))
@@ -279,31 +298,24 @@ def _act(services: Services, key: Key, decide: Decide, effects: _Effects, *, dry
     )
 
 
-def _withdraw(services: Services, record: JobRecord, changes: ChangeSet) -> None:
-    """Take a job back from the pilots that is to wait.
+def _bundles(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (items[start : start + _AT_ONCE] for start in range(0, len(items), _AT_ONCE))
 
-    Raises
-    ------
-    NotAllowedError
-        If one of them has begun it.
-    """
-    if record.state is not JobState.BATCH_SUBMITTED or changes.changes[0].to is not JobState.PAUSED:
-        return
-    job = HostJob(record.run_dir or "", record.attempt or "0")
 
-    async def ask() -> CommandResult:
-        try:
-            timeout = services.worker(record.worker).timeout_execute
-            host = services.host(record.worker)
-            return await host.run(render_take_back([job]), timeout_seconds=timeout)
-        finally:
-            await services.close_hosts()
+def _take_back(services: Services, keys: Sequence[Key], decide: Decide, taken: TakenBack) -> None:
+    """Take back from pilots, all together, those of the jobs that are to wait."""
+    query = {"$or": [{"uuid": uuid, "index": index} for uuid, index in keys]}
+    wanted = []
+    for document in services.queue.find_jobs({"state": JobState.BATCH_SUBMITTED.value, **query}):
+        record = JobRecord.from_document(document)
+        with contextlib.suppress(JobflowRemoteError):  # it will be told when its turn comes
+            if _has_to_be_taken_back(record, decide(record, services.queue)):
+                wanted.append(record)
+    taken.ask(wanted)
 
-    if job.attempt not in parse_take_back(asyncio.run(ask())):
-        raise NotAllowedError(
-            f"cannot pause {hold.named(record)}: a pilot has begun it",
-            hint=f"`jf job stop {record.db_id}` ends it",
-        )
+
+def _has_to_be_taken_back(record: JobRecord, changes: ChangeSet) -> bool:
+    return record.state is JobState.BATCH_SUBMITTED and changes.changes[0].to is JobState.PAUSED
 
 
 def _effects(changes: ChangeSet, before: Mapping[Key, JobRecord]) -> Iterator[Effect]:
@@ -330,7 +342,8 @@ def _records(queue: QueueDatabase, changes: ChangeSet, record: JobRecord) -> dic
 def _note(effects: _Effects, changes: ChangeSet, before: Mapping[Key, JobRecord]) -> None:
     for change in changes.changes:
         record = before[change.uuid, change.index]
-        if change.to is not None and change.to not in lifecycle.ACTIVE and hold.has_process(record):
+        left = change.to is not None and change.to not in lifecycle.ACTIVE and hold.has_process(record)
+        if left and not _has_to_be_taken_back(record, changes):  # which has been done
             effects.cancel.setdefault(record.worker, []).append(record)
         if change.fields.get("superseded"):
             effects.outputs.setdefault(record.flow_uuid, []).append(record.key)
@@ -354,6 +367,10 @@ async def _cancel(
     services: Services, jobs: Mapping[str, Sequence[JobRecord]], warnings: dict[Key, list[str]]
 ) -> None:
     async def on_worker(worker: str, records: Sequence[JobRecord]) -> None:
+        for some in _bundles(records):
+            await cancel(worker, some)
+
+    async def cancel(worker: str, records: Sequence[JobRecord]) -> None:
         there = [HostJob(r.run_dir or "", r.attempt or "0", r.process_id) for r in records]
         try:
             command = services.render_cancel(worker, there)

@@ -13,6 +13,7 @@ import pytest
 
 from jobflow_remote.bootstrap import services_of
 from jobflow_remote.config.project import Project
+from jobflow_remote.control import act
 from jobflow_remote.engine.context import RunnerContext, WorkerContext
 from jobflow_remote.engine.lane import Lane, LaneOptions
 from jobflow_remote.engine.steps.bundle import BundleStep
@@ -20,6 +21,8 @@ from jobflow_remote.engine.steps.pilots import PilotsStep
 from jobflow_remote.engine.steps.port import Step
 from jobflow_remote.errors import ConfigError, SchedulerBusyError
 from jobflow_remote.execution.pilot.ticket import parse_bundle
+from jobflow_remote.hosts.local import LocalHost
+from jobflow_remote.hosts.port import CommandResult
 from jobflow_remote.model.changes import ChangeSet, JobChange
 from jobflow_remote.model.records import Document
 from jobflow_remote.model.states import JobState
@@ -202,3 +205,39 @@ def test_a_folder_that_cannot_be_had_is_weather(bench: Bench) -> None:
     with pytest.raises(SchedulerBusyError, match="cannot be handed"):
         asyncio.run(bench.submit.step.run(asyncio.run(bench.submit.step.take())))
     assert bench.states() == ["UPLOADED"] * 3
+
+
+def test_pausing_many_jobs_asks_the_worker_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[str] = []
+    run = LocalHost.run
+
+    async def count(host: LocalHost, command: str, **more: Any) -> CommandResult:
+        commands.append(command)
+        return await run(host, command, **more)
+
+    bench.turn(bench.submit)
+    begun = bench.job("b")
+    (Path(begun["run_dir"]) / f".jfremote_taken.{begun['attempt']}").write_text("a pilot")
+    keys = [(bench.job(name)["uuid"], 1) for name in "abc"]
+    monkeypatch.setattr(LocalHost, "run", count)
+    dry = act.act_on_jobs(bench.services, keys, act.pause(), dry_run=True)
+    assert [outcome.done for outcome in dry] == [True] * 3
+    assert not commands
+    outcomes = act.act_on_jobs(bench.services, keys, act.pause())
+    assert len(commands) == 1
+    assert [outcome.done for outcome in outcomes] == [True, False, True]
+    assert "a pilot has begun it" in str(outcomes[1].refusal)
+    assert bench.states() == ["PAUSED", "BATCH_SUBMITTED", "PAUSED"]
+
+
+def test_stopping_many_jobs_asks_the_worker_once_in_a_while(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(act, "_AT_ONCE", 2)
+    bench.turn(bench.submit)
+    keys = [(bench.job(name)["uuid"], 1) for name in "abc"]
+    outcomes = act.act_on_jobs(bench.services, keys, act.stop())
+    assert [outcome.done for outcome in outcomes] == [True] * 3
+    for name in "abc":
+        job = bench.job(name)
+        assert (Path(job["run_dir"]) / f".jfremote_taken.{job['attempt']}").read_text() == "- withdrawn\n"
