@@ -52,6 +52,18 @@ _QUEUE = {
     "hostlist": "@allhosts", "load_thresholds": "NONE", "shell": "/bin/bash", "shell_start_mode": "unix_behavior",
     "slots": "32", "pe_list": "NONE", "notify": "00:00:02",
 }  # fmt: skip
+_PARALLEL = """slots 64
+user_lists NONE
+xuser_lists NONE
+start_proc_args /bin/true
+stop_proc_args /bin/true
+allocation_rule $fill_up
+control_slaves TRUE
+job_is_first_task FALSE
+urgency_slots min
+accounting_summary FALSE
+qsort_args NONE
+"""
 
 
 class GridEngine:
@@ -149,6 +161,11 @@ class GridEngine:
         path = self.folder / name
         path.write_text(text)
         run(["qconf", option, str(path)])
+
+    def add_parallel_environment(self, name: str) -> None:
+        """For jobs of several slots in ``all.q``, which may start processes where these are."""
+        self._qconf("-Ap", "pe", f"pe_name {name}\n{_PARALLEL}")
+        run(["qconf", "-aattr", "queue", "pe_list", name, "all.q"])
 
     def _is_ready(self) -> bool:
         lines = run(["qstat", "-f"], check=False).splitlines()

@@ -26,6 +26,7 @@ from tests.services.mongod import Mongod
 from tests.services.slowproxy import SlowProxy
 from tests.services.slurm import Slurm
 from tests.services.sshd import Sshd
+from tests.shows import old_release
 from tests.shows.farhome import JOBS_FOLDER, ROOT, drive, far_home, logs, wait_for
 from tests.shows.verdict import Verdict, at_most, is_true, print_verdicts
 
@@ -139,13 +140,10 @@ class Shows:
             worker = {"scheduler_type": "slurm", "resources": {"ntasks": 2, "mem": 2000}}
             slurm = self._speed(number, {"reuse": True}, 0.8 * local[1], "the same in Slurm", worker)
         verdicts.append(slurm[0])
-        if self.options.reference:
-            theirs = self._reference(200)
-            times = f"{local[1] / theirs:.0f} times (reuse), {forked[1] / theirs:.0f} times (forks)"
-            figure = f"{theirs:.2f} jobs/s: {times}"
-            verdicts.append(
-                is_true("1.0.1 beside it, on 200", theirs < forked[1], figure=figure, bound="slower")
-            )
+        theirs = self._reference(200)
+        times = f"{local[1] / theirs:.0f} times (reuse), {forked[1] / theirs:.0f} times (forks)"
+        figure = f"{theirs:.2f} jobs/s: {times}"
+        verdicts.append(is_true("1.0.1 beside it, on 200", theirs < forked[1], figure=figure, bound="slower"))
         return verdicts
 
     def _speed(
@@ -180,11 +178,14 @@ class Shows:
         delays = {
             f"delay_{name}": 1 for name in ("checkout", "check_run_status", "advance_status", "update_batch")
         }
-        bin_folder = Path(self.options.reference) / "bin"
+        there = self.options.reference or old_release.install("1.0.1", self.folder / "reference")
+        bin_folder = Path(there).resolve() / "bin"
         try:
             with far_home(
-                {"pilots": worker}, server=server, runner=delays, bin=bin_folder, label="1.0.1"
+                {"pilots": worker}, server=server, runner=delays, bin=bin_folder, label="1.0.1", pythonpath=""
             ) as home:
+                if not home.version().startswith("1.0"):
+                    raise RuntimeError(f"{bin_folder} has {home.version()}")
                 home.jf("admin", "reset", "-f", check=False)
                 home.jf("runner", "start")
                 started = time.monotonic()
@@ -484,7 +485,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--line", type=int, action="append", choices=LINES, help="only this line")
     parser.add_argument("--jobs", type=int, help="another number of jobs, for a quick look")
     parser.add_argument("--seed", type=int, default=6)
-    parser.add_argument("--reference", help="virtual environment with jobflow-remote 1.0.1")
+    parser.add_argument("--reference", help="environment of 1.0.1 (default: made)")
     options = parser.parse_args(words)
     results = []
     with tempfile.TemporaryDirectory(prefix="jfp-") as folder:

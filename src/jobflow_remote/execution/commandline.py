@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from typing import Any
 
 from jobflow_remote import layout
@@ -25,6 +26,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_run_batch(commands)
     _add_forkserver(commands)
+    _add_relay(commands)
     return parser
 
 
@@ -66,12 +68,20 @@ def _add_forkserver(commands: Any) -> None:
     server = commands.add_parser("forkserver", help="be the warm process from which jobs are forked")
     server.add_argument("--descriptor", type=int, metavar="N", help="an open socket to speak through")
     server.add_argument("--stdio", action="store_true", help="speak through the standard streams")
+    server.add_argument("--connect", action="store_true", help="call the pilot that the environment names")
     server.add_argument("--preload", action="append", default=[], metavar="MODULE", help="import it once")
     server.add_argument("--lasting", action="store_true", help="jobs outlive it: for local workers")
     server.add_argument(
         "--most", type=int, default=0, metavar="N", help="lasting: jobs at a time (0: any number)"
     )
     server.add_argument("--pin", action="store_true", help="lasting: give each job cores of its own")
+
+
+def _add_relay(commands: Any) -> None:
+    relay = commands.add_parser("relay", help="start an agent on another node and speak with it")
+    relay.add_argument("node", metavar="NODE", help="where")
+    relay.add_argument("launcher", metavar="LAUNCHER", help="command that takes a node and a command")
+    relay.add_argument("agent", nargs=argparse.REMAINDER, metavar="AGENT", help="what is started there")
 
 
 def run_command_line(argv: list[str] | None = None) -> int:
@@ -81,6 +91,8 @@ def run_command_line(argv: list[str] | None = None) -> int:
         return _run_pilot(arguments)
     if arguments.command == "forkserver":
         return _run_forkserver(arguments)
+    if arguments.command == "relay":
+        return _run_relay(arguments)
     told = os.environ.get(layout.ATTEMPT_VARIABLE)
     return run_job(
         arguments.folder, attempt=arguments.attempt or told, strict=not arguments.attempt and told is not None
@@ -103,8 +115,23 @@ def _run_forkserver(arguments: argparse.Namespace) -> int:
 
         options = StationOptions(arguments.most, arguments.pin, tuple(arguments.preload))
         return run_station(arguments.descriptor, options)
+    if arguments.connect:
+        from jobflow_remote.execution.pilot.relay import call_pilot
+
+        connection = call_pilot()
+        if connection is None:
+            return 1
+        number = connection.detach()
+        return run_server(number, number, preload=arguments.preload)
     if not arguments.stdio:
         return run_server(arguments.descriptor, arguments.descriptor, preload=arguments.preload)
     reading, writing = os.dup(0), os.dup(1)
     os.dup2(2, 1)  # whatever a module prints must not get between our lines
     return run_server(reading, writing, preload=arguments.preload)
+
+
+def _run_relay(arguments: argparse.Namespace) -> int:
+    from jobflow_remote.execution.pilot.relay import run_relay
+
+    agent = ["--connect" if word == "--stdio" else word for word in arguments.agent]
+    return run_relay(arguments.node, shlex.split(arguments.launcher), agent)

@@ -6,11 +6,13 @@ import json
 import os
 import selectors
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from jobflow_remote.execution.pilot.handledir import HandleDir
 from jobflow_remote.execution.pilot.options import PilotOptions
 from jobflow_remote.execution.pilot.pilot import EXIT_FENCED, Pilot
 from jobflow_remote.execution.pilot.placement import NodeShare, Placement
+from jobflow_remote.execution.pilot.relay import shake_hands
 from jobflow_remote.execution.pilot.ticket import Needs, Ticket, bundle_name, parse_bundle, render_bundle
 from jobflow_remote.execution.pilot.timing import TimeBook
 from jobflow_remote.hosts.port import CommandResult
@@ -262,10 +265,10 @@ def test_what_there_is_no_time_for_is_left_to_others(yard: Yard, monkeypatch: py
     assert "too little time" in (pilot.ending or "")
 
 
-def run_here(yard: Yard, placement: Placement, times: TimeBook) -> Pilot:
+def run_here(yard: Yard, placement: Placement, times: TimeBook, scheduler: str | None = None) -> Pilot:
     """Be a pilot in this process until nothing is left to do."""
     options = PilotOptions(str(yard.folder / "runs"), str(yard.handle), "p1", max_wait=0.5)
-    allocation = Allocation(tuple(placement.nodes))
+    allocation = Allocation(tuple(placement.nodes), scheduler=scheduler)
     handle = HandleDir(str(yard.handle), "p1")
     handle.enter()
     agents = Agents(allocation, options, selectors.DefaultSelector())
@@ -292,6 +295,61 @@ def test_a_job_that_has_waited_for_long_holds_up_those_only_that_take_what_it_ne
     assert sorted(ends) == sorted(yard.tickets)
     assert {each.attempt for each in [*large, *small]} <= set(ends[: ends.index(first.attempt)])
     assert ends.index(first.attempt) < ends.index(late.attempt)
+
+
+_TMRSH = """#!/bin/sh
+# as pbs_tmrsh: starts a command with nothing of ours, and waits for it
+[ "$1" = localhost ] || { echo "pbs_tmrsh: host \\"$1\\" is not a node in job <1>" >&2; exit 255; }
+shift
+exec env -i "$@" < /dev/null > /dev/null
+"""
+
+
+@pytest.fixture
+def pbs_launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What starts processes on nodes does, and what it does not."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    command = tmp_path / "bin" / "pbs_tmrsh"
+    command.parent.mkdir()
+    command.write_text(_TMRSH)
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{command.parent}:{os.environ['PATH']}")
+
+
+@pytest.mark.usefixtures("pbs_launcher")
+def test_an_agent_calls_when_its_launcher_passes_on_nothing(yard: Yard) -> None:
+    jobs = yard.make(("place",), ("place",), needs=Needs(cores=4)) + yard.make(("place",))
+    yard.put(jobs)
+    nodes = (NodeShare(here(), (0,)), NodeShare("localhost", (0, 1, 2, 3), pins=False))
+    run_here(yard, Placement(nodes, None, packs=True), TimeBook(), "pbs")
+    assert yard.kinds() == {("end", 0): 3}
+    told = [json.loads((Path(job.run_dir) / "remote_job_data.json").read_text())[0]["output"] for job in jobs]
+    assert [each["JFREMOTE_NODES"] for each in told] == ["localhost", "localhost", here()]
+    assert not any("AGENT" in name for each in told for name in each)
+    assert not list(yard.folder.glob(".agent*"))
+
+
+@pytest.mark.usefixtures("pbs_launcher")
+def test_a_node_that_cannot_be_had_is_done_without(yard: Yard, capfd: pytest.CaptureFixture[str]) -> None:
+    yard.bundle(("add", 1, 1), ("add", 2, 2), needs=Needs(cores=1))
+    nodes = (NodeShare(here(), (0, 1)), NodeShare("nowhere", (0, 1), pins=False))
+    run_here(yard, Placement(nodes, None, packs=True), TimeBook(), "pbs")
+    assert yard.kinds() == {("end", 0): 2}
+    said = capfd.readouterr()
+    assert "no agent on nowhere" in said.err
+    assert 'host "nowhere" is not a node' in said.err
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_ends_that_do_not_know_the_secret_part(known: bool) -> None:
+    pilot, agent = socket.socketpair()
+    with pilot, agent, ThreadPoolExecutor() as pool:
+        called = pool.submit(shake_hands, agent, "secret" if known else "guess", calls=True)
+        answered = shake_hands(pilot, "secret", calls=False)
+        if not answered:
+            pilot.close()
+        assert (answered, called.result()) == (known, known)
 
 
 def test_a_preload_that_fails_is_told(yard: Yard) -> None:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import os
 import random
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from jobflow_remote.execution.pilot.allocation import (
     expand_nodes,
+    here,
     parse_gpu_ids,
     parse_ranges,
     read_allocation,
 )
+from jobflow_remote.execution.pilot.nodefiles import parse_duration
 from jobflow_remote.execution.pilot.placement import NodeShare, Place, Placement
 from jobflow_remote.execution.pilot.ticket import Needs, Ticket
 from jobflow_remote.execution.pilot.timing import TimeBook
 
+DATA = Path(__file__).parents[2] / "data" / "schedulers"
 NODES = (NodeShare("n1", (0, 1, 2, 3), ("0", "1"), 1000), NodeShare("n2", (0, 1, 2, 3), (), 1000))
 
 
@@ -167,17 +173,82 @@ def test_an_allocation_of_slurm() -> None:
     assert [(node.name, len(node.cores)) for node in silent.nodes] == [("n1", 4), ("n2", 2)]
 
 
-def test_an_allocation_of_pbs_and_of_sge(tmp_path: pytest.TempPathFactory) -> None:
-    nodes = str(tmp_path) + "/nodes"
-    with open(nodes, "w") as file:
-        file.write("far1\nfar1\nfar2\n")
-    found = read_allocation({"PBS_JOBID": "1.s", "PBS_NODEFILE": nodes, "PBS_WALLTIME": "3600"})
-    assert [(node.name, len(node.cores)) for node in found.nodes] == [("far1", 2), ("far2", 1)]
-    assert found.ends_at is not None
-    with open(nodes, "w") as file:
-        file.write("far1 3 all.q@far1 UNDEFINED\n")
-    found = read_allocation({"JOB_ID": "9", "PE_HOSTFILE": nodes})
-    assert [(node.name, len(node.cores)) for node in found.nodes] == [("far1", 3)]
+def test_an_allocation_of_torque(tmp_path: Path) -> None:
+    nodes, gpus = tmp_path / "nodes", tmp_path / "gpus"
+    nodes.write_text("far1\nfar1\nfar2\n")
+    gpus.write_text("far2-gpu1\n")
+    environment = {
+        "PBS_JOBID": "1.s", "PBS_NODEFILE": str(nodes), "PBS_WALLTIME": "3600", "PBS_GPUFILE": str(gpus),
+    }  # fmt: skip
+    found = read_allocation(environment, run=lambda command: "")
+    assert found.nodes == (
+        NodeShare("far1", (0, 1), pins=False),
+        NodeShare("far2", (0,), ("1",), pins=False),
+    )
+    assert found.ends_at == pytest.approx(time.time() + 3600, abs=60)
+
+
+def test_an_allocation_of_openpbs_as_it_answers(tmp_path: Path) -> None:
+    recorded = json.loads((DATA / "openpbs-23.06.06.json").read_text())
+    (answer,) = [each["stdout"] for each in recorded if each["name"] == "qstat-f-all"]
+    nodes = tmp_path / "nodes"
+    nodes.write_text("server1\n")
+    environment = {"PBS_JOBID": "16.server1", "PBS_NODEFILE": str(nodes), "NCPUS": "2"}
+    asked: list[Sequence[str]] = []
+
+    def run(command: Sequence[str]) -> str:
+        asked.append(command)
+        first: str = answer.split("\nJob Id:")[0]
+        return first
+
+    found = read_allocation(environment, run=run)
+    assert asked == [["qstat", "-f", "16.server1"]]
+    assert found.nodes == (NodeShare("server1", (0, 1), (), 100, pins=False),)
+    assert time.strftime("%a %H:%M:%S", time.localtime(found.ends_at)) == "Mon 08:41:52"
+    silent = read_allocation(environment, run=lambda command: "")
+    assert (silent.nodes, silent.ends_at) == ((NodeShare("server1", (0, 1), pins=False),), None)
+
+
+def test_what_openpbs_gives_of_each_node(tmp_path: Path) -> None:
+    """The file has one line for each chunk, whatever its size."""
+    nodes = tmp_path / "nodes"
+    nodes.write_text("n1.cluster\nn2.cluster\n")
+    answer = "    exec_vnode = (n1:ncpus=16:mem=4gb)+(n2[0]:ncpus=2:mem=1048576kb+n2[1]:\n\tncpus=4:ngpus=2:mem=1gb)\n"
+    found = read_allocation({"PBS_JOBID": "1", "PBS_NODEFILE": str(nodes)}, run=lambda command: answer)
+    assert [(node.name, len(node.cores), node.gpus, node.memory_mb) for node in found.nodes] == [
+        ("n1.cluster", 16, (), 4096), ("n2.cluster", 6, ("0", "1"), 2048),
+    ]  # fmt: skip
+
+
+def test_an_allocation_of_grid_engine(tmp_path: Path) -> None:
+    hosts = tmp_path / "hosts"
+    hosts.write_text("far1 3 all.q@far1 UNDEFINED\nfar2 2 all.q@far2 UNDEFINED\nfar1 1 b.q@far1 UNDEFINED\n")
+    answers = {
+        "qstat": "job_number:     9\nhard resource_list:         h_rt=600,h_vmem=1G\n",
+        "qconf": "qname   all.q\ns_rt    INFINITY\nh_rt    0:5:0\n",
+    }
+    environment = {
+        "JOB_ID": "9",
+        "PE_HOSTFILE": str(hosts),
+        "QUEUE": "all.q",
+        "SGE_JOB_SPOOL_DIR": str(tmp_path),
+    }
+    (tmp_path / "environment").touch()
+    os.utime(tmp_path / "environment", (1e9, 1e9))
+    found = read_allocation(environment, run=lambda command: answers[command[0]])
+    assert [(node.name, len(node.cores)) for node in found.nodes] == [("far1", 4), ("far2", 2)]
+    assert found.ends_at == 1e9 + 300
+    found = read_allocation({"JOB_ID": "9", "SGE_ROOT": "/sge", "NSLOTS": "3"}, run=lambda command: "")
+    assert [(node.name, len(node.cores)) for node in found.nodes] == [(here(), 3)]
+    assert found.ends_at is None
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("1:30", 90), ("01:00:00", 3600), ("1:0:0:0", 86400), ("INFINITY", None)],
+)
+def test_durations_of_batch_systems(text: str, seconds: int | None) -> None:
+    assert parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize(

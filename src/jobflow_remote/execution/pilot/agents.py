@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import selectors
 import shutil
+import sys
 from collections.abc import Sequence
 
 from jobflow_remote.errors import JobflowRemoteError
@@ -25,12 +26,13 @@ class Agents:
         self.allocation, self.options, self._selector = allocation, options, selector
         self._servers: dict[str, ForkServerProcess] = {}
         self._lost: list[str] = []
+        self._awaited: set[str] = set()
         self._revivals = 0
 
     @property
     def ready(self) -> bool:
-        """Whether jobs can be started everywhere."""
-        return bool(self._servers) and all(server.ready for server in self._servers.values())
+        """Whether jobs can be started somewhere."""
+        return any(server.ready for server in self._servers.values())
 
     @property
     def any_left(self) -> bool:
@@ -46,6 +48,7 @@ class Agents:
         launcher = launcher_for(node, self.allocation)
         server = ForkServerProcess(preload=self.options.preload, launcher=launcher)
         self._servers[node] = server
+        self._awaited.add(node)
         self._selector.register(server, selectors.EVENT_READ, node)
 
     def wait(self, seconds: float) -> list[Message]:
@@ -75,6 +78,12 @@ class Agents:
         """Nodes whose agent ended since the last call."""
         lost, self._lost = self._lost, []
         return lost
+
+    def take_ready(self) -> list[str]:
+        """Nodes where jobs can be started since the last call."""
+        came = [node for node in self._awaited if node in self._servers and self._servers[node].ready]
+        self._awaited.difference_update(came)
+        return came
 
     def revive(self, node: str) -> bool:
         """Start the agent of a node anew, if there is hope."""
@@ -116,13 +125,25 @@ def launcher_for(node: str, allocation: Allocation) -> Sequence[str]:
             "srun", "--overlap", "--nodes=1", "--ntasks=1", f"--nodelist={node}", "--cpu-bind=none", "--mem=0",
             "--kill-on-bad-exit=0", "--unbuffered", "--export=ALL",
         )  # fmt: skip
+    launcher = _plain_launcher(allocation)
+    if launcher is None:
+        raise JobflowRemoteError(
+            f"there is no way to start an agent on {node}",
+            hint="set JFREMOTE_LAUNCHER in pre_run of the worker to a command that takes a node and a command "
+            "(ssh, say)",
+        )
+    return (sys.executable, "-m", "jobflow_remote.execution", "relay", node, launcher)
+
+
+def _plain_launcher(allocation: Allocation) -> str | None:
+    """A command that takes a node and a command, and of which nothing more is expected."""
+    own = os.environ.get("JFREMOTE_LAUNCHER")
+    if own:
+        return own
     if allocation.scheduler == "sge" and shutil.which("qrsh"):
-        return ("qrsh", "-inherit", "-V", node)
-    if shutil.which("pbs_tmrsh"):
-        return ("pbs_tmrsh", node)
-    if os.environ.get("JFREMOTE_LAUNCHER"):
-        return (*os.environ["JFREMOTE_LAUNCHER"].split(), node)
-    raise JobflowRemoteError(
-        f"there is no way to start an agent on {node}",
-        hint="set JFREMOTE_LAUNCHER in pre_run of the worker to a command that takes a node and a command (ssh, say)",
-    )
+        return "qrsh -inherit -nostdin"
+    if allocation.scheduler == "pbs" and shutil.which("pbs_tmrsh"):
+        return "pbs_tmrsh"
+    if allocation.scheduler == "pbs" and shutil.which("pbsdsh"):  # Torque's
+        return "pbsdsh -h"
+    return None

@@ -53,14 +53,17 @@ def read_allocation(environment: Mapping[str, str] = os.environ, *, run: Run = a
     """The allocation that this process is in; without a scheduler it is this machine."""
     if environment.get("SLURM_JOB_ID"):
         return _read_slurm(environment, run)
+    from jobflow_remote.execution.pilot.nodefiles import read_pbs, read_sge
+
     if environment.get("PBS_JOBID") and environment.get("PBS_NODEFILE"):
-        return _read_pbs(environment)
-    if environment.get("PE_HOSTFILE"):
-        return _read_sge(environment)
-    return Allocation((NodeShare(here(), own_cores(), _own_gpus(environment)),))
+        return read_pbs(environment, run)
+    if environment.get("JOB_ID") and (environment.get("PE_HOSTFILE") or environment.get("SGE_ROOT")):
+        return read_sge(environment, run)
+    return Allocation((NodeShare(here(), own_cores(), own_gpus(environment)),))
 
 
-def _own_gpus(environment: Mapping[str, str]) -> tuple[str, ...]:
+def own_gpus(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """GPUs that this process may use."""
     for name in ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL"):
         value = environment.get(name, "")
         if value and value not in ("NoDevFiles", "-1"):
@@ -83,7 +86,7 @@ def _read_slurm(environment: Mapping[str, str], run: Run) -> Allocation:
         cores = parse_ranges(told.get("CPU_IDs", "")) or tuple(range(count))
         if name == here() and len(own_cores()) == len(cores):
             cores = own_cores()
-        gpus = parse_gpu_ids(told.get("GRES", "")) or (_own_gpus(environment) if name == here() else ())
+        gpus = parse_gpu_ids(told.get("GRES", "")) or (own_gpus(environment) if name == here() else ())
         memory = told.get("Mem", "")
         nodes.append(
             NodeShare(name, cores, gpus, int(memory) if memory.isdigit() and memory != "0" else None)
@@ -157,36 +160,3 @@ def _slurm_end(environment: Mapping[str, str], described: str) -> float | None:
         return float(told)
     match = re.search(r"\bEndTime=(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)", described)
     return time.mktime(time.strptime(match[1], "%Y-%m-%dT%H:%M:%S")) if match else None
-
-
-# -- PBS, SGE --------------------------------------------------------------------------------------------------
-
-
-def _read_pbs(environment: Mapping[str, str]) -> Allocation:
-    counts: dict[str, int] = {}
-    with open(environment["PBS_NODEFILE"], encoding="utf-8") as file:
-        for name in file.read().split():
-            counts[name] = counts.get(name, 0) + 1
-    if len(counts) == 1 and environment.get("NCPUS", "").isdigit():
-        counts = dict.fromkeys(counts, int(environment["NCPUS"]))
-    walltime = environment.get("PBS_WALLTIME", "")
-    ends_at = time.time() + int(walltime) if walltime.isdigit() else None
-    return Allocation(_counted(counts, environment), ends_at, "pbs", environment["PBS_JOBID"])
-
-
-def _read_sge(environment: Mapping[str, str]) -> Allocation:
-    counts: dict[str, int] = {}
-    with open(environment["PE_HOSTFILE"], encoding="utf-8") as file:
-        for words in map(str.split, file):
-            if len(words) > 1:
-                counts[words[0]] = int(words[1])
-    return Allocation(_counted(counts, environment), None, "sge", environment.get("JOB_ID"))
-
-
-def _counted(counts: Mapping[str, int], environment: Mapping[str, str]) -> tuple[NodeShare, ...]:
-    nodes = []
-    for name, count in counts.items():
-        is_here = name.split(".")[0] == here().split(".")[0]
-        cores = own_cores()[:count] if is_here else tuple(range(count))
-        nodes.append(NodeShare(name, cores, _own_gpus(environment) if is_here else ()))
-    return tuple(nodes)

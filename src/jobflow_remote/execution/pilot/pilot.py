@@ -131,6 +131,8 @@ class Pilot:
 
     def run(self) -> None:
         """Work until there is a reason to end."""
+        for share in self.allocation.nodes:
+            self.placement.suspend(share.name)
         while not self._is_through():
             for message in self.agents.wait(self._pause()):
                 self._on_message(message)
@@ -138,6 +140,9 @@ class Pilot:
             if self.signalled and not self.ending:
                 self.stop(self.signalled, interrupt=True)
             self._on_lost_nodes()
+            for node in self.agents.take_ready():
+                self.placement.resume(node)
+                self._next_pass = 0.0
             self._settle_doubts(now)
             self._watch_time(now)
             if not self.ending:
@@ -305,7 +310,7 @@ class Pilot:
             folder=ticket.run_dir,
             attempt=ticket.attempt,
             environment=environment_of(ticket, place, self.allocation, self.options.batch_uid),
-            cores=place.cores,
+            cores=place.cores if place.pins else (),
             script=ticket.script,
             reuse=self.options.reuse,
         )
@@ -372,7 +377,10 @@ class Pilot:
                     self._tell(run.ticket, "end", run=run, code=0)
                 else:
                     self._tell(run.ticket, "back", run=run, why=f"the agent of {node} is gone")
-            if not self.agents.revive(node):
+            self._release()
+            if self.agents.revive(node):
+                self.placement.suspend(node)
+            else:
                 self.placement.lose(node)
             if not self.agents.any_left:
                 self.stop("no node is left", interrupt=False)

@@ -21,6 +21,8 @@ class NodeShare:
     gpus: tuple[str, ...] = ()
     memory_mb: int | None = None
     """None: nobody counts it."""
+    pins: bool = True
+    """Whether jobs are kept to their cores; otherwise the numbers only count, because which are meant is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class Place:
     """Of each of ``gpus``."""
     memory_mb: int = 0
     whole_nodes: bool = False
+    pins: bool = True
+    """Whether ``cores`` are numbers of processors."""
 
     @property
     def node(self) -> str:
@@ -80,6 +84,7 @@ class Placement:
     def __post_init__(self) -> None:
         self._nodes = {share.name: _Node.of(share) for share in self.nodes}
         self._hold: _Hold | None = None
+        self._away: set[str] = set()
 
     @property
     def capacity(self) -> int:
@@ -143,6 +148,14 @@ class Placement:
         """Keep nothing free any more."""
         self._hold = None
 
+    def suspend(self, node: str) -> None:
+        """Nothing can be started on a node for now."""
+        self._away.add(node)
+
+    def resume(self, node: str) -> None:
+        """It can again."""
+        self._away.discard(node)
+
     def lose(self, node: str) -> None:
         """A node is gone; no job gets it any more."""
         self._nodes.pop(node, None)
@@ -150,29 +163,20 @@ class Placement:
     # -- inside ------------------------------------------------------------------------------------------------
 
     def _find(self, needs: Needs, hold: _Hold | None) -> Place | None:
-        if not self._nodes:
+        there = [node for name, node in self._nodes.items() if name not in self._away]
+        if not there:
             return None
         if not self.packs:
-            return Place((min(self._nodes.values(), key=lambda node: node.jobs).share.name,))
+            return Place((min(there, key=lambda node: node.jobs).share.name,))
         if needs.takes_whole_nodes:
-            return self._find_whole(needs, hold)
-        fitting = [node for node in self._nodes.values() if _fits(node, needs, hold)]
+            return _find_whole(there, needs, hold)
+        fitting = [node for node in there if _fits(node, needs, hold)]
         if not fitting:
             return None
         node = min(fitting, key=lambda each: (len(each.gpus) if not needs.gpus else 0, len(each.cores)))
         gpus, share = _choose_gpus(node.gpus, needs.gpus)
-        return Place((node.share.name,), tuple(node.cores[: needs.own_cores]), gpus, share, needs.memory_mb)
-
-    def _find_whole(self, needs: Needs, hold: _Hold | None) -> Place | None:
-        kept = hold.nodes if hold is not None else frozenset()
-        free = [node for node in self._nodes.values() if node.jobs == 0 and node.share.name not in kept]
-        if len(free) < needs.nodes:
-            return None
-        chosen = free[: needs.nodes]
-        first = chosen[0].share
-        return Place(
-            tuple(node.share.name for node in chosen), first.cores, first.gpus, _WHOLE, whole_nodes=True
-        )
+        cores = tuple(node.cores[: needs.own_cores])
+        return Place((node.share.name,), cores, gpus, share, needs.memory_mb, pins=node.share.pins)
 
     def _book(self, place: Place, sign: int) -> None:
         for name in place.nodes:
@@ -187,6 +191,23 @@ class Placement:
             if node.memory_mb is not None:
                 whole = node.share.memory_mb or 0
                 node.memory_mb += sign * (whole if place.whole_nodes else place.memory_mb)
+
+
+def _find_whole(nodes: Sequence[_Node], needs: Needs, hold: _Hold | None) -> Place | None:
+    kept = hold.nodes if hold is not None else frozenset()
+    free = [node for node in nodes if node.jobs == 0 and node.share.name not in kept]
+    if len(free) < needs.nodes:
+        return None
+    chosen = free[: needs.nodes]
+    first = chosen[0].share
+    return Place(
+        tuple(node.share.name for node in chosen),
+        first.cores,
+        first.gpus,
+        _WHOLE,
+        whole_nodes=True,
+        pins=first.pins,
+    )
 
 
 def _fits(node: _Node, needs: Needs, hold: _Hold | None = None) -> bool:
