@@ -186,7 +186,7 @@ class Shows:
             ) as home:
                 if not home.version().startswith("1.0"):
                     raise RuntimeError(f"{bin_folder} has {home.version()}")
-                home.jf("admin", "reset", "-f", check=False)
+                home.jf("admin", "reset", "-y")
                 home.jf("runner", "start")
                 started = time.monotonic()
                 home.drive("submit", "wide", str(number))
