@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from jobflow import Flow
-from pilot_jobs import occupies
+from pilot_jobs import occupies, runs_a_step
 from tests.acceptance.test_pilots import BATCH, states
 from tests.services.debian import run
 from tests.services.missing import or_skip
@@ -58,4 +58,13 @@ def test_jobs_of_all_sizes_share_an_allocation_and_survive_its_end(
     assert judge_places(places)[0] == 0
     assert {node for place in places for node in place["JFREMOTE_NODES"].split(",")} == {"n1", "n2"}
     assert {len(place["JFREMOTE_CORES"].split(",")) for place in places} == {1, 6, 16}
+
+    # launchers inside of jobs
+    steps = [runs_a_step() for _ in range(3)]
+    for step, size in zip(steps, ({"cores": 6}, {"nodes": 1, "exclusive": True}, {"nodes": 2}), strict=True):
+        set_run_config(step, resources=size)
+    ids = list(submit_flow(Flow(steps)))
+    wait_for(lambda: set(states(home).values()) == {"COMPLETED"})
+    ran = [home.json("job", "output", db_id) for db_id in ids]
+    assert [(len(tasks), len(set(tasks))) for tasks in ran] == [(6, 1), (16, 1), (32, 2)]
     assert len(home.json("batch", "list")) == 2

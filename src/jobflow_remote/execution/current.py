@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -50,12 +52,44 @@ class JobDocView(Mapping[str, Any]):
         return self._document
 
 
+@dataclass(frozen=True, slots=True)
+class JobPlace:
+    """Where a pilot runs the job, and what the job may use there."""
+
+    pilot: str
+    nodes: tuple[str, ...]
+    """It begins on the first."""
+    cores: tuple[int, ...] = ()
+    """On each node; none: the pilot gives out places and not cores."""
+    gpus: tuple[str, ...] = ()
+    gpu_share: float = 0.0
+    """Of each of ``gpus``."""
+    memory_mb: int | None = None
+    """None: nobody counts it."""
+
+
 class JfrState:
     """State of the process that runs a job."""
 
     def __init__(self) -> None:
         self.job_doc: JobDocView | None = None
         """Document of the running job, as it was at upload, without the job itself; None outside of a job."""
+
+    @property
+    def place(self) -> JobPlace | None:
+        """What the pilot gave the job; None: it does not run in one."""
+        told = os.environ
+        if "JFREMOTE_PILOT" not in told:
+            return None
+        memory = told.get("JFREMOTE_MEMORY_MB")
+        return JobPlace(
+            pilot=told["JFREMOTE_PILOT"],
+            nodes=tuple(told.get("JFREMOTE_NODES", "").split(",")),
+            cores=tuple(int(number) for number in told.get("JFREMOTE_CORES", "").split(",") if number),
+            gpus=tuple(filter(None, told.get("JFREMOTE_GPUS", "").split(","))),
+            gpu_share=float(told.get("JFREMOTE_GPU_SHARE") or 0),
+            memory_mb=int(memory) if memory else None,
+        )
 
     def reset(self) -> None:
         """Forget the job."""

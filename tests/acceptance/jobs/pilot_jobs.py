@@ -39,6 +39,13 @@ def occupies(path: str, seconds: float) -> dict[str, Any]:
 
 
 @job
+def runs_a_step() -> list[str]:
+    """The nodes on which the tasks of a step of this job's run, if nobody says how many there shall be."""
+    words = ["srun", "--quiet", "printenv", "SLURMD_NODENAME"]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
+
+
+@job
 def leaks_a_gigabyte() -> str:
     """Keep memory for good."""
     globals()["_kept"] = bytearray(1 << 30)

@@ -41,7 +41,12 @@ def sleeps(seconds):
     os.rename("part", "begun")
     time.sleep(seconds)
     return "slept"
-def place(): return {key: value for key, value in os.environ.items() if key.startswith(("JFREMOTE_", "OMP_"))}
+def place():
+    from dataclasses import asdict
+    from jobflow_remote.execution.current import CURRENT_JOBDOC
+    told = {key: value for key, value in os.environ.items() if key.startswith(("JFREMOTE_", "OMP_"))}
+    nodes = os.environ.get("PBS_NODEFILE")
+    return {**told, "place": asdict(CURRENT_JOBDOC.place), "nodes": nodes and pathlib.Path(nodes).read_text()}
 def kills_group(): os.killpg(os.getpgrp(), signal.SIGKILL)
 """
 
@@ -249,6 +254,10 @@ def test_cores_are_given_out_and_told(yard: Yard) -> None:
     assert output["JFREMOTE_CORES"] == ",".join(map(str, sorted(os.sched_getaffinity(0))))
     assert output["OMP_NUM_THREADS"] == str(most)
     assert output["JFREMOTE_PILOT"] == "p1"
+    assert output["place"] == {
+        "pilot": "p1", "nodes": [here()], "cores": sorted(os.sched_getaffinity(0)), "gpus": [], "gpu_share": 0,
+        "memory_mb": None,
+    }  # fmt: skip
 
 
 def test_what_there_is_no_time_for_is_left_to_others(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -326,6 +335,7 @@ def test_an_agent_calls_when_its_launcher_passes_on_nothing(yard: Yard) -> None:
     assert yard.kinds() == {("end", 0): 3}
     told = [json.loads((Path(job.run_dir) / "remote_job_data.json").read_text())[0]["output"] for job in jobs]
     assert [each["JFREMOTE_NODES"] for each in told] == ["localhost", "localhost", here()]
+    assert [each["nodes"] for each in told] == ["localhost\n" * 4, "localhost\n" * 4, f"{here()}\n"]
     assert not any("AGENT" in name for each in told for name in each)
     assert not list(yard.folder.glob(".agent*"))
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from jobflow_remote import layout
@@ -23,7 +24,7 @@ from jobflow_remote.execution.pilot.allocation import Allocation, read_allocatio
 from jobflow_remote.execution.pilot.handledir import SURPLUS, UNSUITED, FencedError, HandleDir
 from jobflow_remote.execution.pilot.options import PilotOptions
 from jobflow_remote.execution.pilot.placement import Place, Placement
-from jobflow_remote.execution.pilot.surroundings import environment_of
+from jobflow_remote.execution.pilot.surroundings import NODES_FILENAME, environment_of, nodes_file
 from jobflow_remote.execution.pilot.ticket import Ticket
 from jobflow_remote.execution.pilot.timing import TimeBook
 from jobflow_remote.execution.run import EXIT_TAKEN
@@ -314,6 +315,10 @@ class Pilot:
             script=ticket.script,
             reuse=self.options.reuse,
         )
+        nodes = nodes_file(place, self.allocation)
+        if nodes is not None:
+            with contextlib.suppress(OSError):  # if it has no folder, that will be told
+                Path(ticket.run_dir, NODES_FILENAME).write_text(nodes, encoding="utf-8")
         self.runs[ticket.attempt] = _Run(ticket, place, time.time())
         self.started += 1
         self.agents.start(place.node, order)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from jobflow_remote.execution.pilot.allocation import Allocation
 from jobflow_remote.execution.pilot.placement import Place
 from jobflow_remote.execution.pilot.ticket import Ticket
@@ -9,6 +11,8 @@ from jobflow_remote.layout import ATTEMPT_VARIABLE
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _GPUS = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
+NODES_FILENAME = ".jfremote_nodes"
+"""What ``mpirun`` reads instead of the list of the whole allocation (PBS, Grid Engine)."""
 
 
 def environment_of(ticket: Ticket, place: Place, allocation: Allocation, pilot: str) -> dict[str, str]:
@@ -23,22 +27,52 @@ def environment_of(ticket: Ticket, place: Place, allocation: Allocation, pilot: 
             told["JFREMOTE_GPU_SHARE"] = f"{place.gpu_share:g}"
         if place.memory_mb:
             told["JFREMOTE_MEMORY_MB"] = str(place.memory_mb)
-        if allocation.scheduler == "slurm":
-            told |= _for_srun(place)
+        told |= _for_launchers(ticket, place, allocation)
     if ticket.script is not None:
         told[ATTEMPT_VARIABLE] = ticket.attempt
     return {**told, **ticket.environment}
 
 
+def nodes_file(place: Place, allocation: Allocation) -> str | None:
+    """Content of :data:`NODES_FILENAME` for a job; None: its launcher reads no file."""
+    if not place.cores:
+        return None
+    if allocation.scheduler == "pbs":
+        return "".join(f"{node}\n" for node in place.nodes for _ in place.cores)
+    if allocation.scheduler == "sge":
+        return "".join(f"{node} {len(place.cores)} UNDEFINED UNDEFINED\n" for node in place.nodes)
+    return None
+
+
+def _for_launchers(ticket: Ticket, place: Place, allocation: Allocation) -> dict[str, str]:
+    path = os.path.join(ticket.run_dir, NODES_FILENAME)
+    number = len(place.cores)
+    match allocation.scheduler:
+        case "slurm":
+            return _for_srun(place)
+        case "pbs":
+            return {"PBS_NODEFILE": path, "NCPUS": str(number), "PBS_NP": str(number * len(place.nodes))}
+        case "sge":
+            return {
+                "PE_HOSTFILE": path,
+                "NSLOTS": str(number * len(place.nodes)),
+                "NHOSTS": str(len(place.nodes)),
+            }
+        case _:
+            return {}
+
+
 def _for_srun(place: Place) -> dict[str, str]:
     """Steps of the job land on its own nodes, beside the pilot's step, with as many processors as it has."""
+    cores, nodes = len(place.cores), len(place.nodes)
+    on_each = f"{cores}(x{nodes})" if nodes > 1 else str(cores)
     return {
-        "SLURM_NODELIST": ",".join(place.nodes),
-        "SLURM_JOB_NODELIST": ",".join(place.nodes),
-        "SLURM_NNODES": str(len(place.nodes)),
-        "SLURM_JOB_NUM_NODES": str(len(place.nodes)),
-        "SLURM_NTASKS": str(len(place.cores)),
-        "SLURM_NPROCS": str(len(place.cores)),
+        **dict.fromkeys(("SLURM_NODELIST", "SLURM_JOB_NODELIST"), ",".join(place.nodes)),
+        **dict.fromkeys(("SLURM_NNODES", "SLURM_JOB_NUM_NODES"), str(nodes)),
+        **dict.fromkeys(("SLURM_NTASKS", "SLURM_NPROCS"), str(cores * nodes)),
+        **dict.fromkeys(("SLURM_TASKS_PER_NODE", "SLURM_JOB_CPUS_PER_NODE"), on_each),
+        **dict.fromkeys(("SLURM_NTASKS_PER_NODE", "SLURM_CPUS_ON_NODE"), str(cores)),
+        **dict.fromkeys(("SLURM_CPUS_PER_TASK", "SRUN_CPUS_PER_TASK"), "1"),
         "SLURM_OVERLAP": "1",
         "SLURM_CPU_BIND": "none",
     }
