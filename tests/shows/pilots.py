@@ -175,6 +175,8 @@ class Shows:
         worker = {
             "type": "local", "scheduler_type": "shell", "work_dir": "@FOLDER@/runs", "max_jobs": 1, "batch": batch,
         }  # fmt: skip
+        place = {"host": "127.0.0.1", "port": server.port, "database": "far", "collection_name": "outputs"}
+        outputs = {"jobstore": {"docs_store": {"type": "MongoStore", **place}}}
         delays = {
             f"delay_{name}": 1 for name in ("checkout", "check_run_status", "advance_status", "update_batch")
         }
@@ -182,7 +184,13 @@ class Shows:
         bin_folder = Path(there).resolve() / "bin"
         try:
             with far_home(
-                {"pilots": worker}, server=server, runner=delays, bin=bin_folder, label="1.0.1", pythonpath=""
+                {"pilots": worker},
+                server=server,
+                runner=delays,
+                bin=bin_folder,
+                label="1.0.1",
+                pythonpath="",
+                more=outputs,
             ) as home:
                 if not home.version().startswith("1.0"):
                     raise RuntimeError(f"{bin_folder} has {home.version()}")
