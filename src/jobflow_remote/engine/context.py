@@ -17,6 +17,7 @@ from jobflow_remote.engine.configuration import ConfigurationWatch
 from jobflow_remote.engine.databasewatch import DatabaseWatch
 from jobflow_remote.engine.launching import Launching
 from jobflow_remote.engine.polling import StatusDesk
+from jobflow_remote.engine.twin import Twin
 from jobflow_remote.hosts.port import Host
 from jobflow_remote.layout import run_folder
 from jobflow_remote.model.records import JobRecord
@@ -46,6 +47,8 @@ class RunnerContext:
     """The project file, which may change."""
     database: DatabaseWatch = field(init=False)
     """Through it the queue database is asked."""
+    twin: Twin | None = None
+    """A warm process that was forked beforehand."""
     _local: dict[str, Launching] = field(default_factory=dict)
     _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
     _threads: dict[str, ThreadPoolExecutor] = field(default_factory=dict)
@@ -78,7 +81,12 @@ class RunnerContext:
             config = self.services.worker(worker)
             if not isinstance(config, LocalWorker) or config.scheduler_type != "shell" or config.is_batch:
                 return None
-            self._local[worker] = Launching(worker, config, lambda: self.wake("poll", worker))
+            made = self._local[worker] = Launching(worker, config, lambda: self.wake("poll", worker))
+            twin, self.twin = self.twin, None
+            if twin is not None and (twin.worker, twin.recipe) == (worker, made.warm.recipe):
+                made.warm.adopt(twin.server)
+            else:
+                self.twin = twin
         return self._local[worker]
 
     def forget_worker(self, worker: str) -> None:
@@ -91,6 +99,8 @@ class RunnerContext:
         """Let the threads end, and the warm processes know that nobody listens."""
         for worker in list(self._local):
             self.forget_worker(worker)
+        if self.twin is not None:
+            self.twin.server.leave()
         for thread in self._threads.values():
             thread.shutdown(wait=False, cancel_futures=True)
 

@@ -57,13 +57,7 @@ class Launching:
 
     def __init__(self, worker: str, config: LocalWorker, wake: Callable[[], None]) -> None:
         self.config = config
-        recipe = Recipe(
-            preload=tuple(config.preload),
-            most=config.job_limit or 0,
-            pin=config.pin_cores,
-            environment=thread_limit(config),
-        )
-        self.warm = WarmProcess(worker, recipe, wake)
+        self.warm = WarmProcess(worker, make_recipe(config), wake)
 
     @property
     def handed_ahead(self) -> int:
@@ -152,6 +146,16 @@ def _not_begun_script(job: HostJob) -> LocalStatus:
     if is_process(job.process_id) or look(job).stage is not Stage.NOT_BEGUN:
         return LocalStatus(HostJobStatus(HostJobState.QUEUED), look_again=True)
     return LocalStatus(HostJobStatus(HostJobState.ENDED, reason=_KEEPER_GONE))
+
+
+def make_recipe(config: LocalWorker) -> Recipe:
+    """What the warm process of a worker is made by."""
+    return Recipe(
+        preload=tuple(config.preload),
+        most=config.job_limit or 0,
+        pin=config.pin_cores,
+        environment=thread_limit(config),
+    )
 
 
 def thread_limit(config: LocalWorker) -> dict[str, str]:

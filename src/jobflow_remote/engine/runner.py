@@ -31,6 +31,7 @@ from jobflow_remote.engine.lanes import Lanes
 from jobflow_remote.engine.logs import set_level, start_logging
 from jobflow_remote.engine.orphans import find_unknown_workers, give_up_orphans
 from jobflow_remote.engine.reporter import Reporter
+from jobflow_remote.engine.twin import fork_twin
 from jobflow_remote.errors import (
     CapabilityMissingError,
     JobflowRemoteError,
@@ -361,6 +362,7 @@ def run_runner(
     token = os.environ.get(TOKEN_VARIABLE) if daemonized else None
     configuration = ConfigurationWatch.read(project_name, fall_back=token is not None)
     project = configuration.project
+    twin = fork_twin(project) if token is not None and chosen == tuple(ROLES) else None
     _start_logs(project, chosen, log_level, daemonized)
     with ExitStack() as stack:
         alive = hold_alive_lock(project.daemon_dir) if token else None
@@ -380,6 +382,7 @@ def run_runner(
             configuration=configuration,
         )
         runner.follow_log_level = log_level is None
+        runner.context.twin = twin
         stack.callback(_close_session_if_last, services, token)
         if alive is not None:
             stack.enter_context(alive)

@@ -121,6 +121,10 @@ class WarmProcess:
         except OSError as error:
             self._refuse(f"the warm process of worker {self.worker} cannot be started: {error}")
             return
+        self.adopt(server)
+
+    def adopt(self, server: ForkServerProcess) -> None:
+        """Work with a process that was started by the same recipe."""
         logger.info("worker %s: a warm process starts jobs (pid %d)", self.worker, server.pid)
         self._server = server
         asyncio.get_running_loop().add_reader(server.fileno(), self._on_messages)

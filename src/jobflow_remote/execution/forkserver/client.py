@@ -8,8 +8,9 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 from jobflow_remote.errors import JobflowRemoteError
 from jobflow_remote.execution.forkserver.channel import Channel
@@ -30,21 +31,20 @@ class ForkServerProcess:
         words = [*launcher, sys.executable, "-m", "jobflow_remote.execution", "forkserver", *options]
         for module in preload:
             words += ["--preload", module]
+        self._process: subprocess.Popen[bytes] | _Child
         self.jobs: dict[str, int] = {}
         """Jobs under way and their processes."""
         self.ready = False
         """It has imported everything."""
         if launcher:  # another node: a launcher passes on standard streams and nothing else
-            self._process = subprocess.Popen(
+            process = self._process = subprocess.Popen(
                 [*words, "--stdio"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
             )
-            assert self._process.stdin is not None
-            assert self._process.stdout is not None
-            self.channel = Channel(
-                os.dup(self._process.stdout.fileno()), os.dup(self._process.stdin.fileno())
-            )
-            self._process.stdin.close()
-            self._process.stdout.close()
+            assert process.stdin is not None
+            assert process.stdout is not None
+            self.channel = Channel(os.dup(process.stdout.fileno()), os.dup(process.stdin.fileno()))
+            process.stdin.close()
+            process.stdout.close()
             return
         ours, theirs = socket.socketpair()
         with theirs:
@@ -58,6 +58,15 @@ class ForkServerProcess:
             )
         number_here = ours.detach()
         self.channel = Channel(number_here, number_here)
+
+    @classmethod
+    def of_child(cls, pid: int, end: socket.socket) -> Self:
+        """A server that this process has forked by itself, and the end of its socket."""
+        made = cls.__new__(cls)
+        made.jobs, made.ready, made._process = {}, False, _Child(pid)
+        number = end.detach()
+        made.channel = Channel(number, number)
+        return made
 
     @property
     def pid(self) -> int:
@@ -135,3 +144,33 @@ class ForkServerProcess:
 
     def __exit__(self, *_: Any) -> None:
         self.close()
+
+
+class _Child:
+    """A process that was forked, with the few methods of ``Popen`` that are needed."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            try:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+            except ChildProcessError:
+                self.returncode = 0
+            else:
+                self.returncode = os.waitstatus_to_exitcode(status) if pid else None
+        return self.returncode
+
+    def wait(self, timeout: float = 60.0) -> int:
+        end = time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            if time.monotonic() > end:
+                raise subprocess.TimeoutExpired([str(self.pid)], timeout)
+            time.sleep(0.01)
+        return code
+
+    def kill(self) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)

@@ -149,11 +149,14 @@ class _Cores:
             self._free.append(cores)
 
 
-def run_station(descriptor: int, options: StationOptions) -> int:
-    """Be the warm process of a local worker on a socket; returns an exit code."""
+def run_station(descriptor: int, options: StationOptions, *, since: float | None = None) -> int:
+    """Be the warm process of a local worker on a socket; returns an exit code.
+
+    ``since``: when this process began to import (``time.time``).
+    """
     channel = Channel(descriptor, descriptor)
     origin = child.Origin()
-    since = time.time()
+    since = since or time.time()
     _be_like_a_script()
     Durability.waits_for_disk = False
     refusal = import_modules(["jobflow", *options.preload])
