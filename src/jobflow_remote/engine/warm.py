@@ -72,6 +72,11 @@ class WarmProcess:
             self._refusal = None
         return self._refusal
 
+    @property
+    def pid(self) -> int | None:
+        """The process, if there is one."""
+        return None if self._server is None else self._server.pid
+
     def waits(self, attempt: str) -> bool:
         """Whether it has the attempt and has not started it, as far as it told."""
         return attempt in self._orders and attempt not in self._running

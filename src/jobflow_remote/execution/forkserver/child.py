@@ -74,6 +74,7 @@ def _run(order: Order, origin: Origin) -> int:
         _finish_interpreter()
         if origin.server is not None:
             _flush()
+            os.umask(origin.umask)
             _record_end(order, code)
     return code
 

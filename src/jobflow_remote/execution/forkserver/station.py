@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import time
 from collections import deque
@@ -23,6 +24,8 @@ from jobflow_remote.execution.forkserver.warming import warm_up
 from jobflow_remote.execution.plainjson import Durability
 
 _OUT_OF_PROCESSES_SECONDS = 0.5
+_AS_IN_THE_BACKGROUND = {signal.SIGINT: signal.SIG_IGN, signal.SIGQUIT: signal.SIG_IGN}
+"""A shell has commands in the background ignore what a terminal sends; a job that a script starts is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,8 @@ class Station(ForkServer):
     def __init__(
         self, channel: Channel, origin: child.Origin, options: StationOptions, freshness: Freshness
     ) -> None:
-        super().__init__(channel, replace(origin, server=marks.this_process()))
+        handlers = {**origin.handlers, **_AS_IN_THE_BACKGROUND}
+        super().__init__(channel, replace(origin, handlers=handlers, server=marks.this_process()))
         self._most, self._freshness = options.most, freshness
         self._cores = _Cores(options.most) if options.pin else None
         self._waiting: deque[Order] = deque()
