@@ -196,3 +196,14 @@ def appends(path: str) -> None:
     """One line for each time that it runs."""
     with open(path, "a") as file:
         file.write(f"{CURRENT_JOB.job.uuid}\n")
+
+
+@job
+def fills_disk() -> None:
+    """Until nothing more fits."""
+    with open("ballast", "wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(65536))
+        except OSError:
+            pass
