@@ -14,7 +14,7 @@ import psutil
 import pytest
 from tests.services.localworld import LocalWorld
 
-JOBS = Path(__file__).parent / "jobs"
+JOBS = Path(__file__).parents[1] / "acceptance" / "jobs"
 sys.path.insert(0, str(JOBS))
 
 import local_jobs as jobs  # noqa: E402

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import psutil
 import pytest
 from tests.services.localworld import LocalWorld
 
-JOBS = Path(__file__).parent / "jobs"
+JOBS = Path(__file__).parents[1] / "acceptance" / "jobs"
 sys.path.insert(0, str(JOBS))
 
 import local_jobs as jobs  # noqa: E402
@@ -121,12 +123,16 @@ def test_orders_that_a_server_never_read_are_given_to_the_next(make: Make, ledge
     assert ledger.lines == Counter(each.uuid for each in (first, *rest))
 
 
+def _has_come(world: LocalWorld, ledger: Ledger, done: int) -> bool:
+    return len(ledger.lines) > done and world.server_pid("here") is not None
+
+
 def test_a_server_that_is_killed_again_and_again_loses_nothing(make: Make, ledger: Ledger) -> None:
     world, some = make(launch="fork", max_jobs=0), ledger.flow(40)
     world.submit(Flow(some), "here")
     with world.running():
         for done in (0, 15):
-            world.wait(lambda done=done: len(ledger.lines) > done and world.server_pid("here"))
+            world.wait(partial(_has_come, world, ledger, done))
             server = world.server_pid("here")
             if server is not None:
                 os.kill(server, signal.SIGKILL)
@@ -306,18 +312,16 @@ def test_an_edited_module_counts_from_the_next_job_on(make: Make, tmp_path: Path
     module = "from jobflow import job\n@job\ndef version(): return {}\n"
     for name in ("edited_module", "preloaded_module"):
         (tmp_path / f"{name}.py").write_text(module.format(1))
-    import edited_module
-    import preloaded_module
-
+    edited, preloaded = (import_module(name) for name in ("edited_module", "preloaded_module"))
     world = make(preload=["preloaded_module"], launch="fork")
     with world.running():
         for number in (1, 222, 3):  # another size each time, for file systems with coarse clocks
             for name in ("edited_module", "preloaded_module"):
                 (tmp_path / f"{name}.py").write_text(module.format(number))
-            some = [edited_module.version(), preloaded_module.version()]
+            some = [edited.version(), preloaded.version()]
             world.submit(Flow(some), "here")
             world.services.ring()
-            world.wait(lambda some=some: all(world.job(each.uuid)["state"] == "COMPLETED" for each in some))
+            world.wait(lambda: set(world.states()) == {"COMPLETED"})
             assert [world.output(each.uuid) for each in some] == [number, number]
 
 

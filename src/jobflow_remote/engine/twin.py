@@ -20,6 +20,7 @@ from jobflow_remote.config.workers import LocalWorker
 from jobflow_remote.engine.launching import make_recipe
 from jobflow_remote.engine.warm import Recipe
 from jobflow_remote.execution.forkserver.client import ForkServerProcess
+from jobflow_remote.execution.forkserver.server import import_modules
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +46,7 @@ def fork_twin(project: Project) -> Twin | None:
 def _fork_for(worker: str, recipe: Recipe) -> Twin:
     since = time.time()
     os.environ.update(recipe.environment)  # libraries look at it when they are loaded
-    try:
-        import jobflow  # noqa: F401
-    except ImportError:  # the other end says so
-        pass
+    import_modules(["jobflow"])  # if that does not work, the other end says so
     ours, theirs = socket.socketpair()
     gc.collect()
     gc.freeze()

@@ -14,6 +14,7 @@ import sys
 import time
 from collections import deque
 from dataclasses import dataclass, replace
+from typing import Any
 
 from jobflow_remote.execution.forkserver import child, marks
 from jobflow_remote.execution.forkserver.channel import Channel
@@ -24,7 +25,7 @@ from jobflow_remote.execution.forkserver.warming import warm_up
 from jobflow_remote.execution.plainjson import Durability
 
 _OUT_OF_PROCESSES_SECONDS = 0.5
-_AS_IN_THE_BACKGROUND = {signal.SIGINT: signal.SIG_IGN, signal.SIGQUIT: signal.SIG_IGN}
+_AS_IN_THE_BACKGROUND: dict[int, Any] = {signal.SIGINT: signal.SIG_IGN, signal.SIGQUIT: signal.SIG_IGN}
 """A shell has commands in the background ignore what a terminal sends; a job that a script starts is one."""
 
 

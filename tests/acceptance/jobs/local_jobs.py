@@ -54,7 +54,7 @@ def surroundings(*names: str) -> dict[str, Any]:
         "threads": threading.active_count(),
         "main": threading.current_thread() is threading.main_thread(),
         "encodings": [sys.stdout.encoding, sys.stderr.encoding, sys.getfilesystemencoding()],
-        "document": CURRENT_JOBDOC.job_doc.uuid == CURRENT_JOB.job.uuid,
+        "document": CURRENT_JOBDOC.job_doc is not None and CURRENT_JOBDOC.job_doc["uuid"] == CURRENT_JOB.job.uuid,
         "wanted": {name: os.environ.get(name) for name in names},
     }  # fmt: skip
 
@@ -158,7 +158,12 @@ def leaves_daemon() -> int:
 @job
 def waits_for_thread() -> None:
     """A thread that is at work when the function returns is waited for, as by any interpreter."""
-    threading.Thread(target=lambda: (time.sleep(0.3), Path("by-thread").touch())).start()
+
+    def work() -> None:
+        time.sleep(0.3)
+        Path("by-thread").touch()
+
+    threading.Thread(target=work).start()
 
 
 @job
