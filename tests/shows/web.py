@@ -47,6 +47,11 @@ PAGES = {
 _PAGE_SECONDS, _GRAPH_SECONDS, _LIVE_SECONDS, _GROWTH_MB = 0.5, 2.0, 1.0, 10.0
 
 
+def _load() -> str:
+    """How busy the machine is with other work as well: beside figures of a clock."""
+    return f"load {os.getloadavg()[0]:.0f}"
+
+
 def _client(site: Site) -> Any:
     import httpx
 
@@ -104,7 +109,7 @@ def line_1(bigs: dict[str, Big], folder: Path) -> list[Verdict]:
     verdicts = [is_true("tests in the browser and without", passed, figure=said, bound="all pass")]
     for kind, big in bigs.items():
         delays = _live_delays(big)
-        note = f"median {statistics.median(delays):.2f} s of {len(delays)}, by another process"
+        note = f"median {statistics.median(delays):.2f} s of {len(delays)}, by another process; {_load()}"
         verdicts.append(at_most(f"{kind}: a change is seen", max(delays), _LIVE_SECONDS, "s", note=note))
     return verdicts
 
@@ -168,7 +173,7 @@ def _page_times(kind: str, big: Big, client: Any, server: psutil.Process, *, tim
             seconds.append(time.perf_counter() - began)
             assert answer.status_code == 200, (path, answer.text[:300])
         cpu = (sum(server.cpu_times()[:2]) - before) / times
-        note = f"first {seconds[0]:.2f}; processor {cpu:.2f}; {len(answer.content) // 1000} kB"
+        note = f"first {seconds[0]:.2f}; processor {cpu:.2f}; {_load()}; {len(answer.content) // 1000} kB"
         verdicts.append(
             at_most(f"{kind}: {name}", statistics.median(seconds[1:]), _PAGE_SECONDS, "s", note=note)
         )

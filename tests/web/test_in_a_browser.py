@@ -191,6 +191,20 @@ def test_new_jobs_are_offered_and_not_pushed_in(world: World, open_page: OpenPag
     page.wait_for_function("() => document.querySelectorAll('tr[data-key]').length === 2")
 
 
+def test_an_empty_list_fills_by_itself(world: World, open_page: OpenPage) -> None:
+    page = open_page("/jobs?name=later*")
+    wait_until_live(page)
+    assert "No job matches" in page.inner_text("main")
+    _, (first,) = world.add_flow("later_a")
+    wait_for_state(page, first, "READY")
+    page.wait_for_selector("button[value=pause]")
+    wait_until_live(page)
+    _, (second,) = world.add_flow("later_b")
+    page.wait_for_function("() => document.querySelector('.page-head .muted').textContent.startsWith('2 ')")
+    page.click("#newer")
+    wait_for_state(page, second, "READY")
+
+
 def test_actions_with_the_mouse(world: World, open_page: OpenPage) -> None:
     _, uuids = world.add_flow("mouse_a mouse_b mouse_c")
     page = open_page("/jobs?name=mouse*&sort=db_id&order=asc")

@@ -102,7 +102,10 @@ def answer_error(
         kind = "error" if status != 404 else "note"  # that something is not there (yet) is no alarm
         return respond(notice(message, hint, kind=kind), status=status)
     title = "Not found" if status == 404 else "That did not work"
-    return respond(problem_page(seen_by(request, opened), title, message, hint), status=status)
+    answer = respond(problem_page(seen_by(request, opened), title, message, hint), status=status)
+    if status == 503 and request.method == "GET":
+        answer.headers["refresh"] = "5"  # the browser looks again by itself
+    return answer
 
 
 Endpoint = Callable[[Request], Response]

@@ -19,6 +19,7 @@ from jobflow_remote.webgui.answers import (
     safe_path,
     seen_by,
 )
+from jobflow_remote.webgui.gate import Form
 from jobflow_remote.webgui.jobactions import first
 from jobflow_remote.webgui.pages import asking
 from jobflow_remote.webgui.parts import Element
@@ -33,29 +34,31 @@ _PATIENCE_SECONDS = 1.0
 def change_jobs(request: Request) -> Response:
     """An action on selected jobs."""
 
-    def change(opened: Opened) -> Response:
-        form = request.state.form
-        wish = jobactions.read_wish(opened, form)
-        if is_api(request):
-            wish.check(opened.project)
-            if first(form, "dry_run"):
-                return json_answer(_plain_outlook(jobactions.look_ahead(opened, wish)))
-        elif wish.action.asks:
-            confirmed, problem = _is_confirmed(request, len(wish.keys)), wish.find_problem(opened.project)
-            if problem or not confirmed:
-                outlook = jobactions.look_ahead(opened, wish, complete=problem is None)
-                told = problem if confirmed else None
-                question = asking.ask_about_jobs(seen_by(request, opened), outlook, _back(request), told)
-                return _ask(request, opened, question)
-        return _start(request, opened, wish.title, lambda task: jobactions.perform(opened, wish, task))
+    return _guarded(request, lambda opened: _change_jobs(request, opened, request.state.form))
 
-    return _guarded(request, change)
+
+def _change_jobs(request: Request, opened: Opened, form: Form) -> Response:
+    wish = jobactions.read_wish(opened, form)
+    if is_api(request):
+        wish.check(opened.project)
+        if first(form, "dry_run"):
+            return json_answer(_plain_outlook(jobactions.look_ahead(opened, wish)))
+    elif wish.action.asks:
+        confirmed, problem = _is_confirmed(request, len(wish.keys)), wish.find_problem(opened.project)
+        if problem or not confirmed:
+            outlook = jobactions.look_ahead(opened, wish, complete=problem is None)
+            told = problem if confirmed else None
+            question = asking.ask_about_jobs(seen_by(request, opened), outlook, _back(request), told)
+            return _ask(request, opened, question)
+    return _start(request, opened, wish.title, lambda task: jobactions.perform(opened, wish, task))
 
 
 def change_flows(request: Request) -> Response:
-    """An action on selected flows."""
+    """An action on selected flows, or on their jobs."""
 
     def change(opened: Opened) -> Response:
+        if first(request.state.form, "action") in flowactions.ON_JOBS:
+            return _change_jobs(request, opened, flowactions.form_for_jobs(opened, request.state.form))
         wish = flowactions.read_wish(opened, request.state.form)
         if wish.name in flowactions.ASKS and not _is_confirmed(request, len(wish.uuids)):
             named, n_jobs = flowactions.describe(opened, wish)

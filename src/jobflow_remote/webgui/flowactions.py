@@ -5,20 +5,36 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from jobflow_remote.control import flows
 from jobflow_remote.control.inspect import list_flows
 from jobflow_remote.errors import JobflowRemoteError, NotAllowedError
+from jobflow_remote.model import lifecycle
 from jobflow_remote.model.selection import FlowSelection
+from jobflow_remote.model.states import JobState
 from jobflow_remote.webgui.gate import Form
 from jobflow_remote.webgui.jobactions import NAMED, first
-from jobflow_remote.webgui.params import Params, flow_selection
+from jobflow_remote.webgui.params import Params, flow_selection, job_selection
 from jobflow_remote.webgui.parts import plural
 from jobflow_remote.webgui.tasks import Task
 from jobflow_remote.webgui.world import Opened
 
 LABELS = {"resume": "Resume", "delete": "Delete"}
+TITLES = {
+    "pause": "hold back the jobs that have not begun",
+    "retry": "try the failed steps of jobs in REMOTE_ERROR again",
+    "rerun": "run the jobs again that are FAILED",
+    "stop": "stop all jobs that have not ended",
+    "resume": "let paused and stopped jobs go on",
+}
+ON_JOBS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "pause": ("Pause jobs", ()),
+    "retry": ("Retry errors", ("REMOTE_ERROR",)),
+    "rerun": ("Rerun failed", ("FAILED",)),
+    "stop": ("Stop jobs", ()),
+}
+"""Actions on the jobs of flows, and the states of those that are meant: by default all that the action takes."""
 ASKS = {
     "delete": "The flows and all of their jobs leave the queue, and their processes are ended. This cannot be undone."
 }
@@ -48,7 +64,41 @@ def read_wish(opened: Opened, form: Form) -> FlowWish:
     """
     name = first(form, "action")
     if name not in LABELS:
-        raise NotAllowedError(f"there is no action {name!r}", hint=f"there are {', '.join(LABELS)}")
+        known = ", ".join([*LABELS, *ON_JOBS])
+        raise NotAllowedError(f"there is no action {name!r}", hint=f"there are {known}")
+    return FlowWish(name, _selected(opened, form), form)
+
+
+def form_for_jobs(opened: Opened, form: Form) -> Form:
+    """What an action on flows asks of their jobs, as a form for jobs.
+
+    Raises
+    ------
+    NotAllowedError
+        If no flow was selected, or none of their jobs is meant.
+    """
+    name, uuids = first(form, "action"), _selected(opened, form)
+    query = jobs_query(name, uuids)
+    selection = job_selection(opened.services.queue, Params.from_pairs(parse_qsl(query)))
+    if not opened.services.queue.count_jobs(selection.to_filter()):
+        states = lifecycle.describe(JobState(state) for state in _states(name))
+        raise NotAllowedError(
+            f"no job of {plural(len(uuids), 'flow')} is {states}; nothing was changed",
+            hint=f"`{ON_JOBS[name][0]}` would {TITLES[name]}",
+        )
+    return {**form, "scope": ["filter"], "filter": [query]}
+
+
+def jobs_query(name: str, uuids: Sequence[str]) -> str:
+    """The jobs of flows that an action is about, as the query of an address."""
+    return urlencode([*(("flow", uuid) for uuid in uuids), *(("state", state) for state in _states(name))])
+
+
+def _states(name: str) -> Sequence[str]:
+    return ON_JOBS[name][1] or sorted(state.value for state in lifecycle.sources(name))
+
+
+def _selected(opened: Opened, form: Form) -> list[str]:
     if first(form, "scope") == "filter":
         params = Params.from_pairs(parse_qsl(first(form, "filter"), keep_blank_values=True))
         queue = opened.services.queue
@@ -60,7 +110,7 @@ def read_wish(opened: Opened, form: Form) -> FlowWish:
         raise NotAllowedError(
             "no flow is selected; nothing was changed", hint="mark the flows in the first column"
         )
-    return FlowWish(name, uuids, form)
+    return uuids
 
 
 def describe(opened: Opened, wish: FlowWish) -> tuple[Sequence[Mapping[str, Any]], int]:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from jobflow_remote.model.states import JobState
 from jobflow_remote.webgui.answers import API, json_answer, seen_by
-from jobflow_remote.webgui.flowactions import LABELS
+from jobflow_remote.webgui.flowactions import LABELS, ON_JOBS
 from jobflow_remote.webgui.jobactions import ACTIONS
 from jobflow_remote.webgui.parts import grid_table, section
 from jobflow_remote.webgui.runnerstate import ACTIONS as RUNNER_ACTIONS
@@ -56,8 +56,8 @@ _CHANGES: tuple[tuple[str, str, dict[str, Any]], ...] = (
         "qresources": {"type": "boolean", "description": "the names of `resources` are those of QResources"},
         "new_state": {"enum": [state.value for state in JobState], "description": "for `set_state`"},
     }),
-    ("/flows/act", "Act on flows; an empty selection changes nothing", {
-        "action": {"enum": list(LABELS)},
+    ("/flows/act", "Act on flows, or on their jobs; an empty selection changes nothing", {
+        "action": {"enum": [*LABELS, *ON_JOBS]},
         "flow": {"type": "array", "items": {"type": "string"}, "description": "uuids"},
         "scope": {"enum": ["filter"]}, "filter": {"type": "string"},
         "outputs": {"type": "boolean"}, "files": {"type": "boolean"},

@@ -164,10 +164,10 @@ def job_selection(queue: QueueDatabase, params: Params) -> JobSelection:
         If it cannot be understood, or names a job or flow that does not exist.
     """
     start, end = _since(params)
-    identifier, flow = params.get("id"), params.get("flow")
+    identifier, flows = params.get("id"), params.get_all("flow")
     return JobSelection(
         uuids=[ids.resolve_job(queue, identifier)[0]] if identifier else None,
-        flow_ids=[ids.resolve_flow(queue, flow)] if flow else None,
+        flow_ids=[ids.resolve_flow(queue, flow) for flow in flows] or None,
         states=job_states(params.get_all("state")),
         start=start,
         end=end,

@@ -148,7 +148,7 @@ def test_dry_run_for_programs(world: World, visitor: Visitor) -> None:
 
 
 @pytest.mark.parametrize("selection", [{}, {"scope": "filter", "filter": "name=nothing*"}])
-@pytest.mark.parametrize("action", ["delete", "resume"])
+@pytest.mark.parametrize("action", ["delete", "resume", "pause", "stop", "rerun", "retry"])
 def test_no_flow_selected_changes_no_flow(
     world: World, visitor: Visitor, selection: dict[str, str], action: str
 ) -> None:
@@ -166,6 +166,29 @@ def test_deleting_flows_asks_and_counts_their_jobs(world: World, visitor: Visito
     assert world.queue.count_flows({}) == 2
     visitor.post("/flows/act", {"action": "delete", "flow": flow, "confirmed": "1"})
     assert [each["uuid"] for each in world.queue.find_flows({})] == [kept]
+
+
+def test_the_jobs_of_flows(world: World, visitor: Visitor) -> None:
+    flow, (first, second) = world.add_flow("a b")
+    other, (third,) = world.add_flow("c")
+    kept, (fourth,) = world.add_flow("d")
+    told = visitor.post("/flows/act", {"action": "pause", "flow": [flow, other]})
+    assert "3 changed" in told
+    assert states(world, first, second, third, fourth) == ["PAUSED", "PAUSED", "PAUSED", "READY"]
+    told = visitor.post("/flows/act", {"action": "rerun", "flow": [flow, kept]}, status=409)
+    assert "no job of 2 flows is FAILED" in told
+    question = visitor.post("/flows/act", {"action": "stop", "flow": [flow, kept]})
+    assert "Stop 3 jobs?" in question
+    query = re.search(r'name="filter"[^>]*value="([^"]*)"|value="([^"]*)"[^>]*name="filter"', question)
+    assert query
+    fields = {"action": "stop", "scope": "filter", "filter": (query[1] or query[2]).replace("&amp;", "&")}
+    visitor.post("/jobs/act", {**fields, "confirmed": "3"})
+    assert states(world, first, second, third, fourth) == [
+        "USER_STOPPED",
+        "USER_STOPPED",
+        "PAUSED",
+        "USER_STOPPED",
+    ]
 
 
 def test_resuming_a_flow(world: World, visitor: Visitor) -> None:

@@ -12,9 +12,9 @@ from jobflow_remote.control.ids import resolve_flow
 from jobflow_remote.control.inspect import flow_summary, list_jobs
 from jobflow_remote.control.news import JOB_FIELDS
 from jobflow_remote.control.progress import jobs_in_trouble
-from jobflow_remote.model import lifecycle
 from jobflow_remote.model.selection import JobSelection
 from jobflow_remote.webgui import explaining, graphs
+from jobflow_remote.webgui.flowactions import ON_JOBS, TITLES
 from jobflow_remote.webgui.pages.jobs import job_address
 from jobflow_remote.webgui.parts import (
     Element,
@@ -118,32 +118,22 @@ def render(seen: Seen, data: Mapping[str, Any]) -> Element:
 def _actions(seen: Seen, flow: Mapping[str, Any]) -> Element:
     if not seen.may_change:
         return None
-    uuid, back = flow["uuid"], f"{seen.root}/flows/{flow['uuid']}"
     buttons = [
-        Button("Resume held jobs", type="submit", name="action", value="resume"),
-        Button("Delete flow", type="submit", name="action", value="delete", cls="danger"),
-    ]
-    # one form for each kind of action on the jobs of the flow: those that are in states which it takes
-    wishes = (("pause", "Pause jobs", ()), ("retry", "Retry errors", ("REMOTE_ERROR",)),
-              ("rerun", "Rerun failed", ("FAILED",)), ("stop", "Stop jobs", ()))  # fmt: skip
-    forms = []
-    for name, label, states in wishes:
-        wanted = states or tuple(sorted(state.value for state in lifecycle.sources(name)))
-        query = f"flow={uuid}" + "".join(f"&state={state}" for state in wanted)
-        pairs = [("action", name), ("scope", "filter"), ("filter", query), ("back", back)]
-        forms.append(
-            post_form(
-                f"{seen.root}/jobs/act",
-                seen.form_key,
-                *hidden(pairs),
-                Button(label, type="submit", cls="danger" if name == "stop" else ""),
-                cls="inline",
-                data_dialog="1",
-            )
-        )
-    own = post_form(f"{seen.root}/flows/act", seen.form_key, *hidden([("flow", uuid), ("back", back)]), *buttons,
-                    cls="inline", data_dialog="1")  # fmt: skip
-    return Div(*forms, own, cls="toolbar", role="group", aria_label="Actions on the flow")
+        Button(label, type="submit", name="action", value=name, title=TITLES[name],
+               cls="danger" if name == "stop" else "")
+        for name, (label, _) in ON_JOBS.items()
+    ]  # fmt: skip
+    return post_form(
+        f"{seen.root}/flows/act", seen.form_key,
+        *hidden([("flow", flow["uuid"]), ("back", f"{seen.root}/flows/{flow['uuid']}")]),
+        Div(
+            *buttons,
+            Button("Resume held jobs", type="submit", name="action", value="resume", title=TITLES["resume"]),
+            Button("Delete flow", type="submit", name="action", value="delete", cls="danger"),
+            cls="toolbar", role="group", aria_label="Actions on the flow",
+        ),
+        data_dialog="1",
+    )  # fmt: skip
 
 
 def _trouble(seen: Seen, rows: Sequence[Mapping[str, Any]]) -> Element:

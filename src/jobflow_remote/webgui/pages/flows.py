@@ -10,6 +10,7 @@ from fasthtml.components import A, Button, Td, Tr
 from jobflow_remote.control.inspect import list_flows
 from jobflow_remote.errors import JobflowRemoteError
 from jobflow_remote.model.states import FlowState
+from jobflow_remote.webgui.flowactions import ON_JOBS, TITLES
 from jobflow_remote.webgui.pages import listing
 from jobflow_remote.webgui.pages.listing import Listing, picker, read_lines
 from jobflow_remote.webgui.params import Params, flow_selection
@@ -98,12 +99,19 @@ _FLOWS = Listing(
     heads=_heads,
     line=_line,
     buttons=[
-        Button(
-            "Resume",
-            type="submit",
-            name="action",
-            value="resume",
-            title="Let paused and stopped jobs go on",
+        *(
+            Button(
+                label,
+                type="submit",
+                name="action",
+                value=name,
+                title=TITLES[name],
+                cls="danger" if name == "stop" else "",
+            )
+            for name, label in (
+                *((name, label) for name, (label, _) in ON_JOBS.items()),
+                ("resume", "Resume held jobs"),
+            )
         ),
         Button("Delete", type="submit", name="action", value="delete", cls="danger"),
     ],

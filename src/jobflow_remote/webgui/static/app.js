@@ -170,6 +170,17 @@ document.addEventListener("toggle", async (event) => {
 
 let revision = page.revision;  // what the page shows is as old as this
 let refreshing = null, again = false, lastRefresh = 0;
+let took = 0;  // ms that reading the page took: a busy server is asked more rarely
+
+async function readPage() {
+  const began = Date.now();
+  let answer;
+  try { answer = await fetch(location.href, { headers: { Accept: "text/html" } }); } catch { return null; }
+  if (!answer.ok || answer.redirected) return null;
+  const text = await answer.text();
+  took = Date.now() - began;
+  return parse(text);
+}
 
 function mark(row) {
   row.classList.remove("changed");
@@ -212,20 +223,21 @@ function updateRows(kind, changed) {
   return unknown;
 }
 
-// Other jobs changed: does this list have other lines now? It is offered, and not pushed under the reader's hand.
-let checking = 0;
+// Jobs changed: how many match now, and does this list have other lines? Those are offered, and not pushed under the
+// reader's hand.
+let checking = 0, strangers = 0;
 
-function offerNewer(unknown) {
-  const list = $("[data-rows]");
-  if (!list || list.dataset.first !== "true" || !unknown || checking || $("#newer")) return;
+function checkList(list, changed, unknown) {
+  strangers += unknown;
+  if (!changed || checking) return;
   checking = setTimeout(async () => {
+    const keys = (inside) => $$("tr[data-key]", inside).map((row) => row.dataset.key).join(), fresh = await readPage();
     checking = 0;
-    const keys = (inside) => $$("tr[data-key]", inside).map((row) => row.dataset.key).join();
-    let answer;
-    try { answer = await fetch(location.href, { headers: { Accept: "text/html" } }); } catch { return; }
-    if (!answer.ok || answer.redirected) return;
-    if (keys(parse(await answer.text())) !== keys(document)) showNewer(list);
-  }, 1000);
+    if (!fresh) return;
+    if (strangers && list.dataset.first === "true" && !$("#newer") && keys(fresh) !== keys(document)) showNewer(list);
+    strangers = 0;
+    renewPlaces(fresh, '[data-live="total"], [data-live="pager"]');
+  }, Math.max(1000, 10 * took));
 }
 
 function showNewer(list) {
@@ -242,7 +254,7 @@ function onNews(news) {
   document.dispatchEvent(new CustomEvent("news", { detail: news }));
   const unknown = { jobs: updateRows("jobs", news.jobs || []), flows: updateRows("flows", news.flows || []) };
   const list = $("[data-rows]");
-  if (list) offerNewer(unknown[list.dataset.rows]);
+  if (list) checkList(list, news[list.dataset.rows].length, unknown[list.dataset.rows]);
   const job = $("[data-watch]")?.dataset.watch, flow = $("[data-watch-flow]")?.dataset.watchFlow;
   if (job) { if (news.incomplete || news.jobs.some((each) => `${each.uuid}:${each.index}` === job)) refresh(); }
   else if (flow) { if (news.incomplete || news.jobs.some((each) => each.flow_uuid === flow) || news.flows.some((each) => each.uuid === flow)) refresh(1500); }
@@ -254,7 +266,7 @@ function onNews(news) {
 async function refresh(pause = 0) {
   if (!$("[data-live]")) return;
   if (refreshing) { again = true; return; }
-  const wait = Math.max(0, lastRefresh + pause - Date.now());
+  const wait = Math.max(0, lastRefresh + (pause && Math.max(pause, 10 * took)) - Date.now());
   refreshing = new Promise((resolve) => setTimeout(resolve, wait)).then(renew);
   await refreshing;
   refreshing = null;
@@ -263,15 +275,18 @@ async function refresh(pause = 0) {
 
 async function renew() {
   lastRefresh = Date.now();
-  let answer;
-  try { answer = await fetch(location.href, { headers: { Accept: "text/html" } }); } catch { return; }
-  if (!answer.ok || answer.redirected) return;
-  const fresh = parse(await answer.text());
-  for (const place of $$("[data-live]")) {
+  const fresh = await readPage();
+  if (!fresh) return;
+  if ($("[data-rows]", fresh) && !$("[data-rows]")) { location.reload(); return; }  // there was nothing, and now there is
+  renewPlaces(fresh, "[data-live]");
+  $$("[data-select]").forEach(tellSelection);
+}
+
+function renewPlaces(fresh, which) {
+  for (const place of $$(which)) {
     const next = $(`[data-live="${place.dataset.live}"]`, fresh);
     if (next) replaceInside(place, next);
   }
-  $$("[data-select]").forEach(tellSelection);
 }
 
 function replaceInside(place, next) {
