@@ -267,7 +267,8 @@ def _render_command(words: str, command: Any) -> str:
     parameters = [each for each in command.params if not getattr(each, "hidden", False)]
     arguments = [each for each in parameters if each.param_type_name == "argument"]
     options = [each for each in parameters if each.param_type_name == "option"]
-    usage = " ".join([words, *(each.metavar or str(each.name).upper() for each in arguments)])
+    named = [(each.metavar or str(each.name).upper(), each.required) for each in arguments]
+    usage = " ".join([words, *(name if required else f"[{name}]" for name, required in named)])
     text = inspect.cleandoc(command.help or "").partition("\f")[0].split("\n\n")[0]
     parts = [f"### {words}", f"`{usage}`", to_one_paragraph(text)]
     if options:

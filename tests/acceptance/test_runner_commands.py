@@ -150,6 +150,8 @@ def test_a_runner_that_takes_its_time_to_shut_down(home: Home, wait_for: Wait) -
     manager = DaemonManager.from_project_name("test")
     (runner,) = (pid for name, pid in pids(home).items() if name != "supervisord")
     os.kill(runner, signal.SIGSTOP)
+    home.jf("runner", "stop")
+    wait_for(lambda: home.json("runner", "status")["status"] == "stopping")
     home.jf("runner", "shutdown")
     wait_for(lambda: home.json("runner", "status")["status"] == "shutting_down")
     assert "SHUTDOWN" in home.jf("runner", "info").stdout

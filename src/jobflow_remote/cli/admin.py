@@ -23,7 +23,7 @@ def reset(
     date: Annotated[
         str | None,
         typer.Argument(
-            metavar="[DATE]", help="Today, as YYYY-MM-DD: needed where there are 25 flows or more."
+            metavar="DATE", help="Today, as YYYY-MM-DD: needed where there are 25 flows or more."
         ),
     ] = None,
     output: Annotated[

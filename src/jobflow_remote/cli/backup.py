@@ -30,7 +30,7 @@ MongoPath = Annotated[
 @app.command("create")
 def create(
     backup_dir: Annotated[
-        Path, typer.Argument(metavar="[BACKUP_DIR]", help="Folder to write to; made if needed.")
+        Path, typer.Argument(metavar="BACKUP_DIR", help="Folder to write to; made if needed.")
     ] = Path("."),
     compress: Annotated[
         bool, typer.Option("--compress", "-c", help="With gzip.", show_default=False)
@@ -61,7 +61,7 @@ def create(
 @app.command("restore")
 def restore(
     backup_dir: Annotated[
-        Path, typer.Argument(metavar="[BACKUP_DIR]", help="Folder of the backup, or its file.")
+        Path, typer.Argument(metavar="BACKUP_DIR", help="Folder of the backup, or its file.")
     ] = Path("."),
     mongo_path: MongoPath = None,
     python: Annotated[

@@ -13,7 +13,7 @@ app = JFRTyper(name="execution", help="Commands that run on compute nodes.", hid
 
 @app.command("run")
 def run(
-    run_dir: Annotated[str, typer.Argument(metavar="[RUN_DIR]", help="The run folder of the job.")] = ".",
+    run_dir: Annotated[str, typer.Argument(metavar="RUN_DIR", help="The run folder of the job.")] = ".",
 ) -> None:
     """Run the job whose input file is in a folder."""
     from jobflow_remote.execution import main

@@ -141,7 +141,7 @@ def set_store(
     store: Annotated[
         str | None,
         typer.Argument(
-            metavar="[STORE]",
+            metavar="STORE",
             help="One of the optional_jobstores of the project; by default its own jobstore.",
         ),
     ] = None,

@@ -81,7 +81,7 @@ def _arguments_panel(arguments: Iterable[Any], ctx: Any) -> Panel:
         table.add_column(style=style)
     table.columns[-1].ratio = 1
     for argument in arguments:
-        name = (argument.metavar or argument.name).strip("[]")
+        name = argument.metavar or str(argument.name).upper()
         help_text = (argument.help or "") + _default(argument, ctx)
         table.add_row(
             "*" if argument.required else "",

@@ -86,6 +86,13 @@ class _QuickOption(TyperOption):
 
 
 class _QuickArgument(TyperArgument):
+    def get_usage_pieces(self, ctx: Any) -> list[str]:
+        """``NAME``, ``[NAME]`` if it may be left out: recent Typer versions put braces around the former."""
+        name = self.metavar or str(self.name).upper()
+        if self.nargs != 1 and not name.endswith("…"):
+            name += "…"
+        return [name if self.required else f"[{name}]"]
+
     def process_value(self, ctx: Any, value: Any) -> Any:
         return _process_value(self, super().process_value, ctx, value)
 

@@ -458,7 +458,10 @@ def set_exec_config(
 def set_resources(
     which: JobQuery,
     resources: Annotated[
-        Any, typer.Argument(parser=parse_settings, metavar="JSON|KEY=VALUE,…", help="The resources.")
+        Any,
+        typer.Argument(
+            parser=parse_settings, metavar="RESOURCES", help="The resources: KEY=VALUE,… or a JSON object."
+        ),
     ],
     replace: Annotated[
         bool, typer.Option("--replace", "-r", help="Forget the present resources.", show_default=False)

@@ -22,6 +22,13 @@ def _parse_moment(text: str, formats: tuple[str, ...]) -> datetime | None:
     return None
 
 
+def parse_number(text: str | int) -> int:
+    """A whole number that is not negative."""
+    if str(text).isdecimal():
+        return int(text)
+    raise ValueError(f"{text!r} is not a whole number of 0 or more")
+
+
 def parse_start_date(text: str | datetime) -> datetime:
     """A local moment; a time of day alone is the last moment that had it (today, or yesterday)."""
     if isinstance(text, datetime):

@@ -26,7 +26,7 @@ def register(app: JFRTyper) -> None:
 
 
 def init(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Name of the project.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Name of the project.")] = None,
     host: Annotated[
         str | None,
         typer.Option(

@@ -37,12 +37,12 @@ class ReportInterval(StrEnum):
     YEARS = "years"
 
 
-Interval = Annotated[ReportInterval, typer.Argument(help="Interval of the trends.", metavar="[INTERVAL]")]
+Interval = Annotated[ReportInterval, typer.Argument(help="Interval of the trends.", metavar="INTERVAL")]
 NumIntervals = Annotated[
     int | None,
     typer.Argument(
         min=1,
-        metavar="[NUM_INTERVALS]",
+        metavar="NUM_INTERVALS",
         help="How many intervals; by default 12 hours, 7 days, 4 weeks, 12 months or 3 years.",
     ),
 ]

@@ -35,14 +35,14 @@ JobId = Annotated[
 OptionalJobId = Annotated[
     str | None,
     typer.Argument(
-        metavar="[ID]",
+        metavar="ID",
         help="The job: its DB id, its uuid, or the first six or more letters of its uuid.",
         autocompletion=completing.complete_jobs,
     ),
 ]
 JobIndex = Annotated[
     int | None,
-    typer.Argument(metavar="[INDEX]", help="Index of the job (default: the highest); only beside a uuid."),
+    typer.Argument(metavar="INDEX", help="Index of the job (default: the highest); only beside a uuid."),
 ]
 FlowId = Annotated[
     str,
@@ -116,11 +116,19 @@ Metadata = Annotated[
     ),
 ]  # fmt: skip
 Days = Annotated[
-    int | None, typer.Option("--days", "-ds", help="Updated in the last days.", rich_help_panel=_JOBS)
-]
+    int | None,
+    typer.Option(
+        "--days", "-ds", parser=parsing.parse_number, metavar="N", help="Updated in the last N days.",
+        rich_help_panel=_JOBS,
+    ),
+]  # fmt: skip
 Hours = Annotated[
-    int | None, typer.Option("--hours", "-hs", help="Updated in the last hours.", rich_help_panel=_JOBS)
-]
+    int | None,
+    typer.Option(
+        "--hours", "-hs", parser=parsing.parse_number, metavar="N", help="Updated in the last N hours.",
+        rich_help_panel=_JOBS,
+    ),
+]  # fmt: skip
 Workers = Annotated[
     list[str] | None,
     typer.Option(
@@ -172,7 +180,13 @@ BatchStates = Annotated[
 Verbosity = Annotated[
     int, typer.Option("--verbosity", "-v", count=True, help="Show more; -vv shows most.", show_default=False)
 ]
-MaxResults = Annotated[int, typer.Option("--max-results", "-m", help="How many to show at most; 0: all.")]
+MaxResults = Annotated[
+    int,
+    typer.Option(
+        "--max-results", "-m", parser=parsing.parse_number, metavar="N",
+        help="How many to show at most; 0: all.",
+    ),
+]  # fmt: skip
 Sort = Annotated[SortOption, typer.Option("--sort", help="By what to sort, the latest first.")]
 ReverseSort = Annotated[
     bool, typer.Option("--reverse-sort", "-revs", help="Turn the order round.", show_default=False)

@@ -345,7 +345,7 @@ class DaemonManager:
         if status is DaemonStatus.PARTIALLY_RUNNING:
             self.start_processes()
             return
-        if status in (DaemonStatus.STOPPED, DaemonStatus.SHUTTING_DOWN):
+        if status in (DaemonStatus.STOPPED, DaemonStatus.STOPPING, DaemonStatus.SHUTTING_DOWN):
             self._end_supervisord(wait=True)  # begin anew: options may differ
         elif status is not DaemonStatus.SHUT_DOWN:
             raise DaemonError(f"the runner of {self.project.name} is {status.value.lower()} already")
@@ -403,6 +403,12 @@ class DaemonManager:
         if not self._runs(raise_on_error):
             return False
         self._call(lambda supervisor: supervisor.stopAllProcesses(wait))
+        if wait:  # supervisord does not, for those that are stopping already
+            self._wait_until(
+                lambda: self.check_status(False) is not DaemonStatus.STOPPING,
+                "processes do not end",
+                seconds=2 * STOP_SECONDS,
+            )
         return True
 
     def kill(self, raise_on_error: bool = False, wait: bool = False) -> bool:
