@@ -165,7 +165,6 @@ runner shutdown
 """What the slides type behind ``jf``."""
 
 DIFFERENT: dict[str, str] = {
-    "execution run-batch": "the pilots of batch workers are a part of their own",
     "flow graph --dash": "the page of `--path FILE.html` needs no server",
 }
 """Command (and option) that is not as in 1.0.1 → the reason, as in differences.md."""

@@ -11,10 +11,12 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
 from benchmarks.home import Home
 from benchmarks.measure import wait_until
 from tests.services.mongod import Mongod
@@ -118,7 +120,13 @@ class Story:
         return dict(self.home.json("runner", "info")["configuration"] or {})
 
     def pids(self) -> set[int]:
-        return {process.pid for process in self.home.runner_processes()}
+        """Of the daemon and the runner's processes, without jobs that are below them."""
+        found = set()
+        for process in self.home.runner_processes():
+            with suppress(psutil.Error):
+                if {"supervisor.supervisord", "jobflow_remote.engine"} & set(process.cmdline()):
+                    found.add(process.pid)
+        return found
 
 
 def _mark_verdict(story: Story, what: str, ids: list[str], mark: str) -> Verdict:

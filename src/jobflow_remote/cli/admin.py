@@ -22,9 +22,7 @@ app = JFRTyper(name="admin", help="Commands for the administrator of the queue d
 def reset(
     date: Annotated[
         str | None,
-        typer.Argument(
-            metavar="DATE", help="Today, as YYYY-MM-DD: needed where there are 25 flows or more."
-        ),
+        typer.Argument(metavar="DATE", help="Today, as YYYY-MM-DD: needed where there are 25 flows or more."),
     ] = None,
     output: Annotated[
         bool, typer.Option("--output", "-o", help="Also delete the outputs of all jobs.", show_default=False)

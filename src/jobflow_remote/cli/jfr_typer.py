@@ -197,6 +197,8 @@ def build_lazily(app: typer.Typer) -> Any:
     if not app.registered_callback:
         return build_command(app)
     makers = {_name_of(info): functools.partial(_build_alone, app, commands=[info]) for info in commands}
+    for names, module in getattr(app, "left_for_later", ()):
+        makers |= {name: functools.partial(_build_from, module, name) for name in names}
     for info in groups:
         if info.typer_instance is not None:
             name = info.name if isinstance(info.name, str) else info.typer_instance.info.name
@@ -204,6 +206,13 @@ def build_lazily(app: typer.Typer) -> Any:
     group = _build_alone(app)
     group.commands = LazyCommands(makers)
     return group
+
+
+def _build_from(module: str, name: str) -> Any:
+    """A command or group that the ``register`` function of a module adds."""
+    app = JFRTyper()
+    import_module(module).register(app)
+    return build_lazily(app).commands[name]
 
 
 def _name_of(info: Any) -> str:
@@ -345,6 +354,8 @@ class JFRTyper(typer.Typer):
         kwargs.setdefault("pretty_exceptions_enable", False)
         kwargs.setdefault("context_settings", {"help_option_names": ["-h", "--help"]})
         super().__init__(**kwargs)
+        self.left_for_later: list[tuple[tuple[str, ...], str]] = []
+        """Names of commands and groups, and the module whose ``register`` adds them when one of them is used."""
         self.callback()(callback or _only_tree)
 
     def callback(self, *args: Any, **kwargs: Any) -> Callable[[_F], _F]:

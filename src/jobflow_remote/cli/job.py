@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobflow_remote.cli import jobactions, jobdeleting, jobfiles, refreshing, reporting
+from jobflow_remote.cli import refreshing, reporting
 from jobflow_remote.cli import types as t
 from jobflow_remote.cli.columns import choose_job_columns, job_fields, make_table, to_json
 from jobflow_remote.cli.invocation import current
@@ -185,7 +185,12 @@ def dump(
     print_message(f"{number} jobs are in {path}")
 
 
-jobfiles.register(app)
-jobactions.register(app)
 reporting.register_job_report(app)
-jobdeleting.register(app)
+app.left_for_later += [
+    (("queue-out", "todir", "files"), "jobflow_remote.cli.jobfiles"),
+    (
+        ("rerun", "retry", "pause", "resume", "play", "stop", "set-state", "set"),
+        "jobflow_remote.cli.jobactions",
+    ),
+    (("delete",), "jobflow_remote.cli.jobdeleting"),
+]

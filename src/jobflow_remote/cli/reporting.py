@@ -75,16 +75,9 @@ def job_report(
 
     queue = current().queue(for_machines=as_json)
     report = report_jobs(queue, interval=interval.value, num_intervals=num_intervals)
-    if _plotted_or_printed(report, plot, as_json=as_json, title="Jobs"):
-        return
-    console = out_console()
-    console.print(_summary(report, "Jobs"))
-    console.print(_histogram(report.state_counts, leave_out="COMPLETED"))
-    if report.longest_running:
-        console.print(_longest(report.longest_running))
-    if report.workers:
-        console.print(_workers(report))
-    console.print(_trends(report.trends))
+    if not _plotted_or_printed(report, plot, as_json=as_json, title="Jobs"):
+        more = [_longest(report.longest_running)] if report.longest_running else []
+        _print_report(report, "Jobs", *more, *([_workers(report)] if report.workers else []))
 
 
 def flow_report(
@@ -101,12 +94,15 @@ def flow_report(
 
     queue = current().queue(for_machines=as_json)
     report = report_flows(queue, interval=interval.value, num_intervals=num_intervals)
-    if _plotted_or_printed(report, plot, as_json=as_json, title="Flows"):
-        return
+    if not _plotted_or_printed(report, plot, as_json=as_json, title="Flows"):
+        _print_report(report, "Flows")
+
+
+def _print_report(report: JobCounts | FlowCounts, title: str, *more: Table) -> None:
     console = out_console()
-    console.print(_summary(report, "Flows"))
-    console.print(_histogram(report.state_counts, leave_out="COMPLETED"))
-    console.print(_trends(report.trends))
+    states = _histogram(report.state_counts, leave_out="COMPLETED")
+    for table in (_summary(report, title), states, *more, _trends(report.trends)):
+        console.print(table)
 
 
 def _plotted_or_printed(

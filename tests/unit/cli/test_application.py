@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,12 +15,14 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from jobflow_remote.cli import job
 from jobflow_remote.cli.jf import app, report
-from jobflow_remote.cli.jfr_typer import JFRTyper, OptionBundle
+from jobflow_remote.cli.jfr_typer import JFRTyper, OptionBundle, build_lazily
 from jobflow_remote.errors import JobflowRemoteError, NotFoundError
 
 HEAVY = ("jobflow", "maggma", "numpy", "pymongo", "bson", "asyncssh", "supervisor", "pydantic", "pydantic_settings",
-         "ruamel", "psutil", "asyncio", "qtoolkit", "rich.markdown", "markdown_it")  # fmt: skip
+         "ruamel", "psutil", "asyncio", "qtoolkit", "rich.markdown", "markdown_it",
+         "jobflow_remote.cli.jobactions")  # fmt: skip
 
 
 def in_a_process(words: list[str], *, script: str) -> subprocess.CompletedProcess[str]:
@@ -64,6 +67,13 @@ def test_execution_is_answered_without_typer(tmp_path: Path) -> None:
         done = in_a_process(words, script=script)
         assert "LOADED []" in done.stdout, done.stderr
         assert "END 0" not in done.stdout
+
+
+def test_commands_that_are_left_for_later_are_those_of_their_modules() -> None:
+    for names, module in job.app.left_for_later:
+        part = JFRTyper()
+        import_module(module).register(part)
+        assert list(build_lazily(part).commands) == list(names), module
 
 
 def test_short_help(jf: Any) -> None:

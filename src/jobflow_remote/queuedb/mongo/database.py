@@ -14,7 +14,7 @@ from jobflow_remote.model import clock as wall
 from jobflow_remote.model.records import Document, JobRecord, NewFlow, RunnerSession
 from jobflow_remote.model.selection import Filter
 from jobflow_remote.model.states import FlowState, JobState
-from jobflow_remote.queuedb.mongo import reading, sessions, units
+from jobflow_remote.queuedb.mongo import leftovers, reading
 from jobflow_remote.queuedb.mongo.connection import Connection, Hook
 from jobflow_remote.queuedb.mongo.options import Server, parse_spec
 from jobflow_remote.queuedb.mongo.reading import Page
@@ -65,7 +65,7 @@ class MongoQueueDatabase(QueueDatabase):
         try:
             self.initialise()
             with self._connection.translated():
-                units.sweep(self._connection)
+                leftovers.sweep(self._connection)
         except BaseException:
             self.close()
             raise
@@ -84,7 +84,7 @@ class MongoQueueDatabase(QueueDatabase):
             self._connection.initialise()
 
     def reset(self) -> None:
-        from jobflow_remote.queuedb.mongo import admin
+        from jobflow_remote.queuedb.mongo import admin, sessions
 
         with self._connection.translated():
             sessions.check_no_runner(self._connection, hint="stop it first, with `jf runner stop`")
@@ -141,7 +141,7 @@ class MongoQueueDatabase(QueueDatabase):
     # -- flows in --------------------------------------------------------------------------------------------
 
     def insert_flow(self, new: NewFlow) -> list[str]:
-        from jobflow_remote.queuedb.mongo import inserting
+        from jobflow_remote.queuedb.mongo import inserting, units
 
         with self._writing() as connection:
             return units.run(
@@ -153,57 +153,79 @@ class MongoQueueDatabase(QueueDatabase):
     # -- the runner session ----------------------------------------------------------------------------------
 
     def open_session(self, owner: Document, *, lease_seconds: float, override: bool = False) -> RunnerSession:
+        from jobflow_remote.queuedb.mongo import sessions
+
         with self._writing() as connection:
             return sessions.open_session(connection, owner, lease_seconds=lease_seconds, override=override)
 
     def renew_session(self, token: str, *, lease_seconds: float) -> RunnerSession:
+        from jobflow_remote.queuedb.mongo import sessions
+
         with self._writing() as connection:
             return sessions.renew_session(connection, token, lease_seconds=lease_seconds)
 
     def close_session(self, token: str) -> None:
+        from jobflow_remote.queuedb.mongo import sessions
+
         with self._writing() as connection:
             sessions.end_session(connection, token)
 
     def get_session(self) -> RunnerSession | None:
+        from jobflow_remote.queuedb.mongo import sessions
+
         with self._reading() as connection:
             return sessions.read_session(connection)
 
     def request_stop(self, how: str) -> bool:
+        from jobflow_remote.queuedb.mongo import sessions
+
         with self._writing() as connection:
             return sessions.request_stop(connection, how)
 
     def clear_session(self) -> None:
+        from jobflow_remote.queuedb.mongo import sessions
+
         with self._writing() as connection:
             sessions.end_session(connection, None)
 
     def report_process(self, token: str, name: str, report: Document) -> bool:
+        from jobflow_remote.queuedb.mongo import sessions
+
         with self._writing() as connection:
             return sessions.report_process(connection, token, name, report)
 
     def process_reports(self) -> dict[str, Document]:
+        from jobflow_remote.queuedb.mongo import sessions
+
         with self._reading() as connection:
             return sessions.read_reports(connection)
 
     # -- the engine ------------------------------------------------------------------------------------------
 
     def claim(self, token: str, *, worker: str, limit: int, share: Share = WHOLE) -> list[JobRecord]:
+        from jobflow_remote.queuedb.mongo import sessions
+
         with self._writing() as connection:
             return sessions.claim_jobs(connection, token, worker=worker, limit=limit, share=share)
 
     def due(
         self, token: str, *, states: frozenset[JobState], worker: str | None, limit: int, share: Share = WHOLE
     ) -> list[JobRecord]:
+        from jobflow_remote.queuedb.mongo import sessions
+
         with self._reading() as connection:
             return sessions.find_due(
                 connection, token, states=states, worker=worker, limit=limit, share=share
             )
 
     def next_retry(self, token: str, *, states: frozenset[JobState], worker: str | None) -> datetime | None:
+        from jobflow_remote.queuedb.mongo import sessions
+
         with self._reading() as connection:
             return sessions.find_next_retry(connection, token, states=states, worker=worker)
 
     def apply(self, change_sets: Sequence[ChangeSet]) -> list[ApplyResult]:
-        from jobflow_remote.queuedb.mongo import applying
+        from jobflow_remote.queuedb.mongo import applying, units
 
         if not change_sets:
             return []
@@ -222,6 +244,8 @@ class MongoQueueDatabase(QueueDatabase):
             batch_documents.put_batches(connection, token, batches)
 
     def workload(self, *, states: frozenset[JobState] | None = None) -> dict[tuple[str, JobState], int]:
+        from jobflow_remote.queuedb.mongo import sessions
+
         with self._reading() as connection:
             return sessions.count_workload(connection, states)
 

@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jobflow_remote.model.decide.upgrade import flow_of, number_of
 from jobflow_remote.model.records import Document
 from jobflow_remote.model.states import JobState
 from jobflow_remote.queuedb.mongo.connection import COUNTER, Connection
@@ -27,6 +26,8 @@ def sort_path(path: str) -> str:
 
 def complete_jobs(documents: Sequence[Document]) -> None:
     """Add the fields of ours that follow from the document (in place)."""
+    from jobflow_remote.model.decide.upgrade import flow_of, number_of
+
     for document in documents:
         if "db_id" in document:
             document["db_number"] = number_of(str(document["db_id"]), prefix="", next_id=_NO_LIMIT)
@@ -36,6 +37,8 @@ def complete_jobs(documents: Sequence[Document]) -> None:
 
 def complete_flows(connection: Connection, documents: Sequence[Document]) -> None:
     """Add the number of jobs, their states and the lowest number (in place)."""
+    from jobflow_remote.model.decide.upgrade import number_of
+
     counter = connection.auxiliary.find_one(COUNTER) or {}
     next_id = int(counter.get("next_id") or _NO_LIMIT)
     states = _states(connection, documents)

@@ -31,6 +31,7 @@ from jobflow_remote.model.records import Document
 from jobflow_remote.queuedb.mongo import plan as plans
 from jobflow_remote.queuedb.mongo import schema
 from jobflow_remote.queuedb.mongo.connection import Connection
+from jobflow_remote.queuedb.mongo.leftovers import HELD, INTENTS
 from jobflow_remote.queuedb.mongo.plan import Plan
 
 _PATIENCE_SECONDS = 10.0
@@ -537,12 +538,9 @@ def sweep(connection: Connection) -> None:
         if _try_to_settle(connection, txn):
             connection.unfinished.discard(txn)
     _first_seen_trim()
-    among = {"derived.txn.id": {"$gt": ObjectId("0" * 24)}}
-    held = connection.flows.find(among, {f"{schema.TXN}.{name}": 1 for name in ("id", "host", "pid", "at")})
+    held = connection.flows.find(HELD, {f"{schema.TXN}.{name}": 1 for name in ("id", "host", "pid", "at")})
     left: dict[Any, Document] = {flow["derived"]["txn"]["id"]: flow["derived"]["txn"] for flow in held}
-    for intent in connection.intents.find(
-        {"operations": {"$exists": True}, "of": None}, {"host": 1, "pid": 1}
-    ):
+    for intent in connection.intents.find(INTENTS, {"host": 1, "pid": 1}):
         left.setdefault(intent["_id"], {**intent, "id": intent["_id"]})
     for txn, holder in left.items():
         if is_abandoned(connection, holder):
