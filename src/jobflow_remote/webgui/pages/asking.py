@@ -115,7 +115,8 @@ def _outlook(outlook: Outlook) -> Element:
         return P("Each job is looked at on its own; those that cannot be changed are left as they are.")
     parts: list[Any] = []
     if outlook.changed:
-        parts.append(P(f"{plural(outlook.changed, 'job')} will change, those that go with them included."))
+        along = ", those that go with them included" if outlook.changed > (outlook.possible or 0) else ""
+        parts.append(P(f"{plural(outlook.changed, 'job')} will change{along}."))
     if outlook.refusals:
         parts.append(P(f"{plural(len(outlook.refusals), 'job')} will be left as they are:"))
         parts.append(Ul(*(Li(refusal) for refusal in outlook.refusals[:5])))
