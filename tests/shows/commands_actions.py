@@ -19,7 +19,11 @@ from jobflow_remote.queuedb.mongo.options import Names, Server
 from jobflow_remote.queuedb.port import QueueDatabase
 from jobflow_remote.queuedb.sqlite import SQLiteQueueDatabase
 
-EXAMPLES = 40
+EXAMPLES = {"SQLite": 40, "MongoDB": 20}
+"""Database → random histories on it."""
+
+
+_STORE = {"type": "MongoURIStore", "collection_name": "jobs"}
 
 
 def _walk(name: str, folder: Path, queue: QueueDatabase) -> list[Verdict]:
@@ -53,8 +57,13 @@ def _on_servers(folder: Path) -> list[Verdict]:
     return verdicts
 
 
-def play_at_random(folder: Path, *, examples: int, seed: int | None = None) -> tuple[Counter[str], list[str]]:
-    """Histories of actions while a runner works; what was done how often, and what was wrong in the end."""
+def play_at_random(
+    folder: Path, *, examples: int, seed: int | None = None, server: Mongod | None = None
+) -> tuple[Counter[str], list[str]]:
+    """Histories of actions while a runner works; what was done how often, and what was wrong in the end.
+
+    On SQLite, or on ``server``: each in a database of its own.
+    """
     total: Counter[str] = Counter()
     wrong: list[str] = []
     node = WarmNode(folder)
@@ -69,7 +78,8 @@ def play_at_random(folder: Path, *, examples: int, seed: int | None = None) -> t
         total["histories"] += 1
         own = folder / str(number)
         own.mkdir()
-        bench = Bench(own, node)
+        store = None if server is None else {**_STORE, "uri": server.uri, "database": f"random{number}"}
+        bench = Bench(own, node, queue=store)
         try:
             done, found = play_out(bench, actions, number)
         finally:
@@ -84,28 +94,35 @@ def play_at_random(folder: Path, *, examples: int, seed: int | None = None) -> t
     return total, wrong
 
 
-def measure(folder: Path, seed: int) -> list[Verdict]:
-    """The whole table on three databases; many random histories on SQLite."""
-    verdicts = _walk("SQLite", folder, SQLiteQueueDatabase(folder / "queue.sqlite"))
-    verdicts += _on_servers(folder)
-    own = folder / "random"
-    own.mkdir()
-    done, wrong = play_at_random(own, examples=EXAMPLES, seed=seed)
+def _at_random(name: str, folder: Path, seed: int, server: Mongod | None) -> list[Verdict]:
+    folder.mkdir()
+    done, wrong = play_at_random(folder, examples=EXAMPLES[name], seed=seed, server=server)
     for line in wrong:
         print(line)
     carried_out = sum(done[kind] for kind in KINDS)
     return [
-        *verdicts,
         is_true(
-            "random actions while a runner works: nothing stuck, invariants and outputs right",
-            not wrong and done["histories"] >= EXAMPLES,
+            f"{name}: random actions while a runner works: nothing stuck, invariants and outputs right",
+            not wrong and done["histories"] >= EXAMPLES[name],
             figure=f"{len(wrong)} findings after {carried_out} actions in {done['histories']} histories (seed {seed})",
-            bound=f"0 in {EXAMPLES}",
+            bound=f"0 in {EXAMPLES[name]}",
         ),
         is_true(
-            "kinds of actions that were possible at some time",
+            f"{name}: kinds of actions that were possible at some time",
             all(done[kind] for kind in KINDS),
             figure=str({kind: done[kind] for kind in KINDS}),
             bound="each",
         ),
     ]
+
+
+def measure(folder: Path, seed: int) -> list[Verdict]:
+    """The whole table on three databases; many random histories on two."""
+    verdicts = _walk("SQLite", folder, SQLiteQueueDatabase(folder / "queue.sqlite"))
+    verdicts += _on_servers(folder)
+    verdicts += _at_random("SQLite", folder / "random", seed, None)
+    server = Mongod(folder / "mongod").start()
+    try:
+        return verdicts + _at_random("MongoDB", folder / "random_mongodb", seed, server)
+    finally:
+        server.stop()

@@ -428,12 +428,16 @@ def set_worker(
     raise_on_error: RaiseOnError = False,
     yes: t.Yes = False,
     verbosity: t.Verbosity = 0,
+    as_json: t.AsJson = False,
 ) -> None:
     """Set the worker of jobs that the runner has not in hand."""
     from jobflow_remote.control import act
 
     decide = act.set_properties(_checked(act.RunSettings(worker=new_worker)))
-    _set(decide, "set the worker of", which, raise_on_error, yes, verbosity)
+    _set(
+        decide, "set the worker of", which, raise_on_error=raise_on_error, yes=yes, verbosity=verbosity,
+        as_json=as_json,
+    )  # fmt: skip
 
 
 def set_exec_config(
@@ -447,12 +451,16 @@ def set_exec_config(
     raise_on_error: RaiseOnError = False,
     yes: t.Yes = False,
     verbosity: t.Verbosity = 0,
+    as_json: t.AsJson = False,
 ) -> None:
     """Set the execution configuration of jobs that the runner has not in hand."""
     from jobflow_remote.control import act
 
     decide = act.set_properties(_checked(act.RunSettings(exec_config=exec_config)))
-    _set(decide, "set the exec_config of", which, raise_on_error, yes, verbosity)
+    _set(
+        decide, "set the exec_config of", which, raise_on_error=raise_on_error, yes=yes, verbosity=verbosity,
+        as_json=as_json,
+    )  # fmt: skip
 
 
 def set_resources(
@@ -473,13 +481,17 @@ def set_resources(
     raise_on_error: RaiseOnError = False,
     yes: t.Yes = False,
     verbosity: t.Verbosity = 0,
+    as_json: t.AsJson = False,
 ) -> None:
     """Set the resources of jobs that the runner has not in hand."""
     from jobflow_remote.control import act
 
     values = runsettings.make_qresources(resources) if qresources else resources
     decide = act.set_properties(act.RunSettings(resources=values, merge=not replace))
-    _set(decide, "set the resources of", which, raise_on_error, yes, verbosity)
+    _set(
+        decide, "set the resources of", which, raise_on_error=raise_on_error, yes=yes, verbosity=verbosity,
+        as_json=as_json,
+    )  # fmt: skip
 
 
 def set_priority(
@@ -488,18 +500,17 @@ def set_priority(
     raise_on_error: RaiseOnError = False,
     yes: t.Yes = False,
     verbosity: t.Verbosity = 0,
+    as_json: t.AsJson = False,
 ) -> None:
     """Set the priority of jobs."""
     from jobflow_remote.control import act
 
     decide = act.set_properties(act.RunSettings(priority=priority))
-    _set(decide, "set the priority of", which, raise_on_error, yes, verbosity)
-
-
-def _set(
-    decide: act.Decide, verb: str, which: JobQuery, raise_on_error: bool, yes: bool, verbosity: int
-) -> None:
-    _perform(
-        decide, verb, which=which, job_id=None, index=None, verbosity=verbosity, yes=yes,
-        raise_on_error=raise_on_error,
+    _set(
+        decide, "set the priority of", which, raise_on_error=raise_on_error, yes=yes, verbosity=verbosity,
+        as_json=as_json,
     )  # fmt: skip
+
+
+def _set(decide: act.Decide, verb: str, which: JobQuery, **how: Any) -> None:
+    _perform(decide, verb, which=which, job_id=None, index=None, **how)

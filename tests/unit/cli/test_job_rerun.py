@@ -92,7 +92,8 @@ def test_another_worker_gets_the_inputs_before_a_retry(world: Any, jf: Any) -> N
 
 def test_resources_are_merged_where_that_makes_sense(world: Any, jf: Any) -> None:
     world.add_flow("add")
-    jf("job set resources nodes=2 -did 1")
+    told = json.loads(jf("job set resources nodes=2 -did 1 --json").stdout)
+    assert [outcome["changed"] for outcome in told] == [["1"]]
     jf("job set resources time=5 -did 1")
     (job,) = world.queue.find_jobs({})
     assert job["resources"] == {"nodes": 2, "time": 5}
