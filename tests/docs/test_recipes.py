@@ -33,4 +33,4 @@ def test_recipes_for_workers(text: str) -> None:
 
 
 def test_there_are_recipes() -> None:
-    assert len(RECIPES) == 10
+    assert len(RECIPES) == 11

@@ -13,6 +13,7 @@ PARTS = {
     "commands": "tests.shows.commands",
     "web": "tests.shows.web",
     "pilots": "tests.shows.pilots",
+    "local": "tests.shows.local",
 }
 
 
