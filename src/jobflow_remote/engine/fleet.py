@@ -19,7 +19,7 @@ from jobflow_remote.engine.polling import Pace, run_script
 from jobflow_remote.errors import SchedulerBusyError
 from jobflow_remote.layout import QUEUE_ERR_FILENAME, SUBMIT_FILENAME, run_folder
 from jobflow_remote.model.clock import utcnow
-from jobflow_remote.model.decide.pilots import PilotLoad, count_missing
+from jobflow_remote.model.decide.pilots import PilotLoad, cores_of_allocation, count_missing
 from jobflow_remote.model.records import Document
 from jobflow_remote.model.states import BatchState
 from jobflow_remote.schedulers.port import HostJob, HostJobState, HostJobStatus
@@ -32,6 +32,7 @@ LEASE_SECONDS = 120.0
 _SILENT_SECONDS = 20.0
 """After so long without a sign of life the scheduler is asked."""
 _WRITE_SECONDS = 5.0
+_UNKNOWN_CAPACITY = 1_000_000_000
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 10.0, 600.0
 _RUN_COMMAND, _PILOT_COMMAND = "execution run {}", "execution run-batch"
 _TOLD = (
@@ -245,9 +246,15 @@ class Fleet:
         )
 
     def _capacity(self) -> int:
-        known = [sign.told.get("capacity") for sign in self._signs.values()]
-        told = max((int(number) for number in known if number), default=0)
-        return told or max(1, self.batch.parallel_jobs or 1)
+        """Jobs that a new pilot will run at a time, as the latest one tells; of one that gives out cores nobody knows
+        beforehand unless its resources say so: then it is one pilot, and the others when it has told."""
+        known = [sign for sign in self._signs.values() if sign.told.get("capacity")]
+        if known:
+            return int(max(known, key=lambda sign: sign.seen).told["capacity"])
+        if self.batch.parallel_jobs or not self.batch.pack:
+            return max(1, self.batch.parallel_jobs or 1)
+        resources = self.context.config.resources
+        return cores_of_allocation(resources if isinstance(resources, Mapping) else None) or _UNKNOWN_CAPACITY
 
     def _document(self) -> Document:
         now = utcnow()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,10 +34,11 @@ T = TypeVar("T")
 class Bench:
     """A batch worker that may have no pilot, and three jobs that wait for one."""
 
-    def __init__(self, folder: Path) -> None:
-        batch = {"jobs_handle_dir": folder / "handle", "work_dir": folder / "pilots"}
+    def __init__(self, folder: Path, batch: Mapping[str, Any] | None = None, **more: Any) -> None:
+        handle = {"jobs_handle_dir": folder / "handle", "work_dir": folder / "pilots", **(batch or {})}
         worker = {
-            "type": "local", "scheduler_type": "shell", "work_dir": folder / "runs", "max_jobs": 0, "batch": batch,
+            "type": "local", "scheduler_type": "shell", "work_dir": folder / "runs", "max_jobs": 0, "batch": handle,
+            **more,
         }  # fmt: skip
         project = Project.model_validate(
             {
@@ -241,3 +242,19 @@ def test_stopping_many_jobs_asks_the_worker_once_in_a_while(
     for name in "abc":
         job = bench.job(name)
         assert (Path(job["run_dir"]) / f".jfremote_taken.{job['attempt']}").read_text() == "- withdrawn\n"
+
+
+@pytest.mark.parametrize(
+    ("batch", "pilots"),
+    [({}, 3), ({"parallel_jobs": 2}, 2), ({"pack": True, "parallel_jobs": 3}, 1), ({"pack": True}, 1)],
+)
+def test_there_is_never_a_pilot_too_many(tmp_path: Path, batch: dict[str, Any], pilots: int) -> None:
+    """Of one that gives out cores nobody knows yet how many jobs it will take."""
+    bench = Bench(tmp_path, batch, max_jobs=5, execution_cmd="true {} execution run {}")
+    try:
+        bench.turn(bench.submit)
+        bench.turn(bench.poll)
+        assert len(bench.queue.find_batches({})) == pilots
+    finally:
+        bench.context.close()
+        bench.services.close()

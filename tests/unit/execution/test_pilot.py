@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -287,6 +287,20 @@ def run_here(yard: Yard, placement: Placement, times: TimeBook, scheduler: str |
     agents.close()
     handle.leave()
     return pilot
+
+
+def test_a_pilot_tells_how_many_jobs_of_the_present_kind_it_runs_at_a_time(yard: Yard) -> None:
+    options = PilotOptions(str(yard.folder / "runs"), str(yard.handle), "p1", pack=True)
+    nodes = (NodeShare(here(), tuple(range(8))),)
+    agents = Agents(Allocation(nodes), options, selectors.DefaultSelector())
+    pilot = Pilot(
+        options, Allocation(nodes), HandleDir(str(yard.handle), "p1"), Placement(nodes, None, packs=True),
+        agents, TimeBook(),
+    )  # fmt: skip
+    assert pilot.facts()["capacity"] == 8
+    for needs, capacity in ((Needs(cores=4), 2), (Needs(whole_nodes=True), 1), (Needs(), 8)):
+        pilot.queue = deque(Ticket("a", "/", "u", 1, needs=needs) for _ in range(20))
+        assert pilot.facts()["capacity"] == capacity
 
 
 def test_a_job_that_has_waited_for_long_holds_up_those_only_that_take_what_it_needs(

@@ -13,6 +13,7 @@ from jobflow_remote.model.decide.pilots import (
     PilotLoad,
     another_try,
     attempt_of_try,
+    cores_of_allocation,
     count_missing,
     read_needs,
     read_seconds,
@@ -44,6 +45,21 @@ def test_as_many_pilots_as_the_work_deserves(
     waiting: int, pilots: list[PilotLoad], most: int, missing: int
 ) -> None:
     assert count_missing(waiting, pilots, capacity=4, most=most) == missing
+
+
+@pytest.mark.parametrize(
+    ("resources", "cores"),
+    [
+        (None, None),
+        ({"nodes": 2}, None),
+        ({"nodes": 2, "ntasks_per_node": 16}, 32),
+        ({"nodes": 2, "processes_per_node": 4, "threads_per_process": 2}, 16),
+        ({"ntasks": 8, "cpus_per_task": None}, 8),
+        ({"cpus_per_task": 4, "processes": 3}, 12),
+    ],
+)
+def test_cores_of_an_allocation(resources: dict[str, Any] | None, cores: int | None) -> None:
+    assert cores_of_allocation(resources) == cores
 
 
 def test_some_may_wait_in_the_queue_in_any_case() -> None:

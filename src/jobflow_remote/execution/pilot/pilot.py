@@ -458,11 +458,20 @@ class Pilot:
         return {
             "now": now, "started": self.born, "host": os.uname().nodename, "pid": os.getpid(),
             "running": [run.ticket.key for run in list(self.runs.values())[:500]],
-            "queued": len(self.queue), "done": self.done, "capacity": self.placement.capacity,
+            "queued": len(self.queue), "done": self.done, "capacity": self._jobs_at_once(),
             "cores": self.placement.cores if self.placement.packs else self.placement.capacity,
             "busy_seconds": round(self.busy_now(now), 1), "ends_at": self.times.ends_at,
             "ending": self.ending or self.closing, "nodes": [node.name for node in self.allocation.nodes],
         }  # fmt: skip
+
+    def _jobs_at_once(self) -> int:
+        """How many jobs of the present kind fit: by that the runner reckons how many pilots the work deserves."""
+        most = self.placement.capacity
+        needs = [ticket.needs for ticket in self.queue] + [run.ticket.needs for run in self.runs.values()]
+        if not self.placement.packs or not needs:
+            return most
+        mean = sum(self.placement.size_of(each) for each in needs) / len(needs)
+        return max(1, min(most, int(self.placement.cores / mean)))
 
     def busy_now(self, now: float) -> float:
         """Core seconds of all jobs so far."""

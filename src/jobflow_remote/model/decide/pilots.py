@@ -101,6 +101,17 @@ def read_needs(resources: Mapping[str, Any] | None) -> Document:
     return found
 
 
+def cores_of_allocation(resources: Mapping[str, Any] | None) -> int | None:
+    """Cores that a pilot with these resources will have; None: they do not tell."""
+    given = {key: value for key, value in (resources or {}).items() if value not in (None, {}, "")}
+    threads = int(_first(given, _CORES_PER_TASK) or 1)
+    per_node = _first(given, ("ntasks_per_node", "processes_per_node"))
+    if per_node is not None:
+        return int(given.get("nodes", 1)) * int(per_node) * threads
+    tasks = _first(given, _CORES)
+    return int(tasks) * threads if tasks is not None else None
+
+
 def _first(given: Mapping[str, Any], names: Iterable[str]) -> Any:
     return next((given[name] for name in names if name in given), None)
 
