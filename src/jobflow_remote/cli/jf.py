@@ -95,6 +95,14 @@ def _profiled(invoke: Any, ctx: Any) -> Any:
         pstats.Stats(profile).sort_stats("cumulative").print_stats(60)
 
 
+def _show_version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(f"jobflow-remote {version('jobflow-remote')}")
+        raise typer.Exit
+
+
 def jf(
     project: Annotated[
         str | None,
@@ -119,6 +127,12 @@ def jf(
         ),
     ] = False,
     profile: Annotated[bool, typer.Option("--profile", "-prof", hidden=True)] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_show_version, help="Show the version.", show_default=False
+        ),
+    ] = False,
     tree: TreeOption = False,
 ) -> None:
     """Control jobflow-remote from the command line."""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -74,6 +75,10 @@ def test_commands_that_are_left_for_later_are_those_of_their_modules() -> None:
         part = JFRTyper()
         import_module(module).register(part)
         assert list(build_lazily(part).commands) == list(names), module
+
+
+def test_the_version(jf: Any) -> None:
+    assert jf("--version").stdout == f"jobflow-remote {version('jobflow-remote')}\n"
 
 
 def test_short_help(jf: Any) -> None:
