@@ -24,6 +24,7 @@ import local_jobs as jobs  # noqa: E402
 from jobflow import Flow  # noqa: E402
 
 from jobflow_remote.control import act  # noqa: E402
+from jobflow_remote.control.workers import list_workers  # noqa: E402
 
 CORES = len(os.sched_getaffinity(0))
 Make = Callable[..., LocalWorld]
@@ -285,6 +286,9 @@ def test_with_a_bad_preload_jobs_go_by_script_and_the_worker_says_why(
     assert world.job(one.uuid)["remote"]["launch"] == "script"
     assert name in caplog.text
     assert reason in caplog.text
+    (state,) = list_workers(world.services.queue, ["here"])
+    assert state.is_up
+    assert reason in (state.by_script or "")
 
 
 def test_with_launch_fork_a_bad_preload_is_the_jobs_error(make: Make, tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
 from pathlib import Path
 
 import psutil
@@ -26,6 +25,9 @@ from benchmarks.latency import chain_of
 from benchmarks.measure import Figure, cpu_seconds, pss_bytes
 from tests.shows.main_job import careful
 from tests.shows.verdict import Verdict, at_most, is_true, print_verdicts
+
+from jobflow_remote.model.clock import utcnow
+from jobflow_remote.queuedb.sqlite import SQLiteQueueDatabase
 
 ROOT = Path(__file__).parents[2]
 _SUITE = ("tests/integration/test_local_jobs.py",)
@@ -127,17 +129,13 @@ class Shows:
         ]
 
     def _quickstart(self, home: Home) -> float:
-        known = {job["db_id"] for job in self._jobs(home)}
+        began = utcnow()
         self._jf(home, "quickstart")
-        mine = [job for job in self._jobs(home) if job["db_id"] not in known]
-        moments = [[datetime.fromisoformat(job[key]) for job in mine] for key in ("created_on", "updated_on")]
-        return (max(moments[1]) - min(moments[0])).total_seconds()
-
-    def _jobs(self, home: Home) -> list[dict[str, str]]:
-        if not (home.projects_folder / "local.yaml").exists():
-            return []
-        found: list[dict[str, str]] = json.loads(self._jf(home, "job", "list", "--json", "-m", "0"))
-        return found
+        with contextlib.closing(SQLiteQueueDatabase(home.projects_folder / "local" / "queue.db")) as queue:
+            jobs = queue.find_jobs({"created_on": {"$gte": began}}, fields=["created_on", "updated_on"])
+        moments = [[job[key] for job in jobs] for key in ("created_on", "updated_on")]
+        seconds: float = (max(moments[1]) - min(moments[0])).total_seconds()
+        return seconds
 
     def _jf(self, home: Home, *words: str) -> str:
         env = {**home.env, "JFREMOTE_PROJECT": "local"}

@@ -102,6 +102,7 @@ def _state_as_json(state: WorkerState, answer: Answer | None, live: bool) -> dic
         "state": "up" if state.is_up else "down",
         "since": state.since,
         "next_try": state.next_try,
+        "by_script": state.by_script,
         "troubles": [
             {"step": each.step, "since": each.since, "why": each.why, "next_try": each.next_try}
             for each in state.troubles
@@ -195,6 +196,8 @@ def _explain(state: WorkerState, answer: Answer | None) -> list[tuple[str, str]]
             )
         )
         lines += [(f"    {line}", "yellow") for line in trouble.why.splitlines()[1:]]
+    if state.by_script is not None:
+        lines.append((f"{state.name}: jobs start by script, not as forks: {state.by_script}", "yellow"))
     if answer is not None and answer.error is not None and answer.error not in said:
         lines.append((f"{state.name}: does not answer now: {answer.error}", "red"))
         if answer.hint:

@@ -9,7 +9,7 @@ from typing import Any
 
 from jobflow_remote.model import lifecycle
 from jobflow_remote.model.clock import utcnow
-from jobflow_remote.model.records import Document, health_key
+from jobflow_remote.model.records import LAUNCH, Document, health_key
 from jobflow_remote.model.states import JobState
 from jobflow_remote.queuedb.port import QueueDatabase
 
@@ -50,6 +50,8 @@ class WorkerState:
     load: WorkerLoad
     troubles: tuple[Trouble, ...]
     """Longest first; empty: the runner has nothing to complain of."""
+    by_script: str | None = None
+    """Why jobs start by script though they might be forked: the worker is up all the same."""
 
     @property
     def is_up(self) -> bool:
@@ -82,7 +84,15 @@ def list_workers(queue: QueueDatabase, names: Sequence[str]) -> list[WorkerState
     """State and load of workers, as far as the queue database tells."""
     load = queue.workload()
     steps = tuple(lifecycle.STEPS)
-    return [WorkerState(name, _load(load, name), find_troubles(queue, name, steps)) for name in names]
+    return [
+        WorkerState(name, _load(load, name), find_troubles(queue, name, steps), _why_by_script(queue, name))
+        for name in names
+    ]
+
+
+def _why_by_script(queue: QueueDatabase, worker: str) -> str | None:
+    troubles = find_troubles(queue, worker, (LAUNCH,))
+    return troubles[0].why if troubles else None
 
 
 def _load(load: Mapping[tuple[str, JobState], int], worker: str) -> WorkerLoad:

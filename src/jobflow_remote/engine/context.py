@@ -18,9 +18,10 @@ from jobflow_remote.engine.databasewatch import DatabaseWatch
 from jobflow_remote.engine.launching import Launching
 from jobflow_remote.engine.polling import StatusDesk
 from jobflow_remote.engine.twin import Twin
+from jobflow_remote.engine.warm import REFUSED_FOR_SECONDS
 from jobflow_remote.hosts.port import Host
 from jobflow_remote.layout import run_folder
-from jobflow_remote.model.records import JobRecord
+from jobflow_remote.model.records import LAUNCH, JobRecord
 from jobflow_remote.schedulers.port import HostJob, Scheduler
 from jobflow_remote.services.opened import Services
 
@@ -50,6 +51,7 @@ class RunnerContext:
     twin: Twin | None = None
     """A warm process that was forked beforehand."""
     _local: dict[str, Launching] = field(default_factory=dict)
+    _telling: set[asyncio.Task[None]] = field(default_factory=set)
     _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
     _threads: dict[str, ThreadPoolExecutor] = field(default_factory=dict)
 
@@ -81,13 +83,31 @@ class RunnerContext:
             config = self.services.worker(worker)
             if not isinstance(config, LocalWorker) or config.scheduler_type != "shell" or config.is_batch:
                 return None
-            made = self._local[worker] = Launching(worker, config, lambda: self.wake("poll", worker))
+            made = self._local[worker] = Launching(
+                worker, config, lambda: self.wake("poll", worker), self._teller(worker)
+            )
             twin, self.twin = self.twin, None
             if twin is not None and (twin.worker, twin.recipe) == (worker, made.warm.recipe):
                 made.warm.adopt(twin.server)
             else:
                 self.twin = twin
         return self._local[worker]
+
+    def _teller(self, worker: str) -> Callable[[str | None], None]:
+        """Writes down for people why the warm process of a worker cannot be had."""
+        from jobflow_remote.engine.health import Health
+
+        health = Health(self, worker=worker, step=LAUNCH)
+
+        def tell(why: str | None) -> None:
+            work = (
+                health.is_up() if why is None else health.is_down(why, next_try_seconds=REFUSED_FOR_SECONDS)
+            )
+            task = asyncio.get_running_loop().create_task(work)
+            self._telling.add(task)
+            task.add_done_callback(self._telling.discard)
+
+        return tell
 
     def forget_worker(self, worker: str) -> None:
         """Its configuration is another one, or it is no more; jobs that run go on."""

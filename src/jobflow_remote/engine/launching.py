@@ -55,9 +55,15 @@ class LocalStatus:
 class Launching:
     """One local worker of this process of the runner."""
 
-    def __init__(self, worker: str, config: LocalWorker, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        worker: str,
+        config: LocalWorker,
+        wake: Callable[[], None],
+        tell: Callable[[str | None], None] = lambda why: None,
+    ) -> None:
         self.config = config
-        self.warm = WarmProcess(worker, make_recipe(config), wake)
+        self.warm = WarmProcess(worker, make_recipe(config), wake, tell)
 
     @property
     def handed_ahead(self) -> int:

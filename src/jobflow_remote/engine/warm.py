@@ -21,7 +21,8 @@ _TOGETHER_SECONDS, _TOGETHER_JOBS = 0.1, 8
 """Ends of jobs are written down together as long as other jobs run meanwhile."""
 _MOST_REMEMBERED = 2000
 _MOST_DEATHS = 3
-_REFUSED_FOR_SECONDS = 60.0
+REFUSED_FOR_SECONDS = 60.0
+"""After this time it is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +43,21 @@ class Recipe:
 
 
 class WarmProcess:
-    """Hands orders to the process and knows which of them wait and which run; ``wake`` is called when jobs ended.
+    """Hands orders to the process and knows which of them wait and which run.
 
+    ``wake`` is called when jobs ended, ``tell`` with the reason when the process cannot be had (None: it can).
     All methods are called in the event loop. What a job left is in its run folder; what is known here is only what
     the folder cannot tell.
     """
 
-    def __init__(self, worker: str, recipe: Recipe, wake: Callable[[], None]) -> None:
-        self.worker, self.recipe, self._wake = worker, recipe, wake
+    def __init__(
+        self,
+        worker: str,
+        recipe: Recipe,
+        wake: Callable[[], None],
+        tell: Callable[[str | None], None] = lambda why: None,
+    ) -> None:
+        self.worker, self.recipe, self._wake, self._tell = worker, recipe, wake, tell
         self.ends: dict[str, int] = {}
         """Exit codes by attempt, until :meth:`forget`."""
         self._orders: dict[str, Order] = {}
@@ -171,6 +179,8 @@ class WarmProcess:
 
     def _on_message(self, message: Message) -> None:
         match message["event"]:
+            case "ready":
+                self._tell(None)
             case "started":
                 self._running.add(message["id"])
                 asyncio.get_running_loop().call_later(_SHOWN_AFTER_SECONDS, self._show, message["id"])
@@ -221,7 +231,8 @@ class WarmProcess:
 
     def _refuse(self, why: str) -> None:
         logger.warning("worker %s: jobs are started by scripts: %s", self.worker, why)
-        self._refusal, self._refused_until = why, time.monotonic() + _REFUSED_FOR_SECONDS
+        self._refusal, self._refused_until = why, time.monotonic() + REFUSED_FOR_SECONDS
+        self._tell(why)
         self._deaths = 0
         self._leave()
         self._orders.clear()

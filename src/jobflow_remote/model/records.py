@@ -290,6 +290,10 @@ CONFIGURATION_IN_USE = "configuration"
 """Auxiliary document that says by which configuration the runner works, and why not by a changed one."""
 
 
+LAUNCH = "launch"
+"""Instead of a step: why the warm process of a worker cannot be had, so that jobs start by script."""
+
+
 def health_key(worker: str, step: str) -> str:
     """Auxiliary document that says since when and why a step of a worker cannot work, and the next try."""
     return f"worker_health/{worker.replace('.', '%2E')}/{step}"  # a dot would be a path to MongoDB
