@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any
 
 import psutil
 import pytest
+from benchmarks.home import Home, default_project
+from benchmarks.measure import wait_until
 from tests.services.localworld import LocalWorld
 
 JOBS = Path(__file__).parents[1] / "acceptance" / "jobs"
@@ -25,6 +28,7 @@ from jobflow import Flow  # noqa: E402
 
 from jobflow_remote.control import act  # noqa: E402
 from jobflow_remote.control.workers import list_workers  # noqa: E402
+from jobflow_remote.queuedb.sqlite import SQLiteQueueDatabase  # noqa: E402
 
 CORES = len(os.sched_getaffinity(0))
 Make = Callable[..., LocalWorld]
@@ -177,6 +181,40 @@ def test_the_next_runner_finds_what_ran_and_starts_what_waited(
     world.wait(
         lambda: not psutil.pid_exists(server) or psutil.Process(server).status() == psutil.STATUS_ZOMBIE
     )
+
+
+SUBMIT = """
+import sys
+from jobflow import Flow
+from jobflow_remote import submit_flow
+import local_jobs
+submit_flow(Flow([local_jobs.appends(sys.argv[1]) for _ in range(int(sys.argv[2]))]))
+"""
+
+
+def test_a_runner_that_is_killed_again_and_again_runs_each_job_once(ledger: Ledger) -> None:
+    number = 60
+    with Home(project_file=default_project(), pythonpath=str(JOBS)) as home:
+        home.start("--single")
+        words = [home.python, "-c", SUBMIT, str(ledger.path), str(number)]
+        subprocess.run(words, env=home.env, cwd=home.folder, check=True, capture_output=True)
+        for done in (0, 15, 30):
+            wait_until(partial(_has_run, ledger, done), timeout_seconds=120, what="jobs run")
+            daemon = int((home.base_dir / "daemon" / "supervisord.pid").read_text())
+            for process in psutil.Process(daemon).children():
+                process.kill()
+        with closing(SQLiteQueueDatabase(home.base_dir / "queue.db")) as queue:
+            wait_until(
+                lambda: queue.count_job_states() == {"COMPLETED": number},
+                timeout_seconds=180,
+                what="all jobs are COMPLETED",
+            )
+    assert len(ledger.lines) == number
+    assert set(ledger.lines.values()) == {1}
+
+
+def _has_run(ledger: Ledger, number: int) -> bool:
+    return len(ledger.lines) > number
 
 
 # -- people ----------------------------------------------------------------------------------------------------

@@ -148,9 +148,16 @@ class Shows:
 
     def suite(self) -> list[Verdict]:
         """The scenarios both ways, and the faults."""
+        with _home("max_jobs: 0") as home:
+            seen = home.drive("run", "wide", "1000", timeout=900)
+            folders = list((home.folder / "runs").rglob("jfremote_in.json"))
+            taken = list((home.folder / "runs").rglob(".jfremote_taken.*"))
+        figure = f"{seen['done']} COMPLETED, begun {len(taken)} times"
+        once = (seen["done"], len(folders), len(taken)) == (1000, 1000, 1000)
         return [
             _pytest("scenarios both ways: no difference", *_SUITE),
             _pytest("faults: each a clear state, neighbours unharmed", *_FAULTS),
+            is_true("a thousand forks, no limit: each once", once, figure=figure),
         ]
 
     def stale(self) -> list[Verdict]:
