@@ -36,8 +36,6 @@ from jobflow_remote.webgui.static import KINDS, read_static
 from jobflow_remote.webgui.views import VIEWS, Asked, View
 from jobflow_remote.webgui.world import World
 
-_COLLECT = (20_000, 20, 20)
-"""How often garbage is looked for: a large page makes 100,000 objects that all live until it is sent."""
 _THREADS = 16
 """Requests that are worked on at a time; the database has a handle for each thread."""
 
@@ -63,7 +61,6 @@ async def _lifespan(app: Any) -> AsyncIterator[None]:
     anyio.to_thread.current_default_thread_limiter().total_tokens = _THREADS
     gc.collect()
     gc.freeze()  # what was imported stays; no collection needs to look at it
-    gc.set_threshold(*_COLLECT)
     try:
         yield
     finally:
