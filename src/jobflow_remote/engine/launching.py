@@ -176,6 +176,25 @@ def why_not_forked(
     config: LocalWorker, record: JobRecord, execution: ExecutionConfig, resources: Mapping[str, object]
 ) -> str | None:
     """What about a job needs a shell, or an interpreter of its own; None: nothing."""
+    about_worker = why_worker_needs_shell(config)
+    if about_worker is not None:
+        return about_worker
+    exports = plain_exports(execution)
+    if exports is None:
+        return f"its exec_config {_shell_parts(execution)}"
+    early = _early(exports)
+    if early:
+        return f"its exec_config sets {early}, which a process looks at when it starts"
+    special = sorted(set(own_keywords(resources)) - _HARMLESS_RESOURCES)
+    if special:
+        return f"its resources have {', '.join(special)}"
+    if (record.attempt or "").startswith(FORMER_ATTEMPT):
+        return "it was prepared by an older release"
+    return None
+
+
+def why_worker_needs_shell(config: LocalWorker) -> str | None:
+    """What about a worker keeps all of its jobs from being forked; None: nothing."""
     before = variables_of(config.pre_run)
     needs = [] if before is not None else ["`pre_run`"]
     if config.post_run:
@@ -184,19 +203,12 @@ def why_not_forked(
         needs.append("`execution_cmd`")
     if needs:
         return f"the worker has {' and '.join(needs)}"
-    exports = plain_exports(execution)
-    if exports is None:
-        return f"its exec_config {_shell_parts(execution)}"
-    for who, names in (("the worker's `pre_run`", before or {}), ("its exec_config", exports)):
-        early = sorted(name for name in names if _COUNT_AT_START.match(name))
-        if early:
-            return f"{who} sets {', '.join(early)}, which a process looks at when it starts"
-    special = sorted(set(own_keywords(resources)) - _HARMLESS_RESOURCES)
-    if special:
-        return f"its resources have {', '.join(special)}"
-    if (record.attempt or "").startswith(FORMER_ATTEMPT):
-        return "it was prepared by an older release"
-    return None
+    early = _early(before or {})
+    return f"the worker's `pre_run` sets {early}, which a process looks at when it starts" if early else None
+
+
+def _early(variables: Mapping[str, str]) -> str:
+    return ", ".join(sorted(name for name in variables if _COUNT_AT_START.match(name)))
 
 
 def _shell_parts(execution: ExecutionConfig) -> str:

@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from jobflow_remote.config.project import Project
 from jobflow_remote.config.workers import LocalWorker
-from jobflow_remote.engine.launching import make_recipe
+from jobflow_remote.engine.launching import make_recipe, why_worker_needs_shell
 from jobflow_remote.engine.warm import Recipe
 from jobflow_remote.execution.forkserver.client import ForkServerProcess
 from jobflow_remote.execution.forkserver.server import import_modules
@@ -38,7 +38,7 @@ def fork_twin(project: Project) -> Twin | None:
     To be called while the process has one thread, and has opened nothing that it does not want to share.
     """
     for name, worker in project.workers.items():
-        if isinstance(worker, LocalWorker) and worker.can_fork and hasattr(os, "fork"):
+        if isinstance(worker, LocalWorker) and worker.can_fork and why_worker_needs_shell(worker) is None:
             return _fork_for(name, make_recipe(worker))
     return None
 
