@@ -223,19 +223,19 @@ function updateRows(kind, changed) {
   return unknown;
 }
 
-// Jobs changed: how many match now, and does this list have other lines? Those are offered, and not pushed under the
-// reader's hand.
+// Other jobs changed: how many match now, and does this list have other lines? Those are offered, and not pushed under
+// the reader's hand.
 let checking = 0, strangers = 0;
 
-function checkList(list, changed, unknown) {
+function checkList(list, unknown) {
   strangers += unknown;
-  if (!changed || checking) return;
+  if (!strangers || list.dataset.first !== "true" || checking || $("#newer")) return;
   checking = setTimeout(async () => {
     const keys = (inside) => $$("tr[data-key]", inside).map((row) => row.dataset.key).join(), fresh = await readPage();
     checking = 0;
     if (!fresh) return;
-    if (strangers && list.dataset.first === "true" && !$("#newer") && keys(fresh) !== keys(document)) showNewer(list);
     strangers = 0;
+    if (keys(fresh) !== keys(document)) showNewer(list);
     renewPlaces(fresh, '[data-live="total"], [data-live="pager"]');
   }, Math.max(1000, 10 * took));
 }
@@ -254,7 +254,7 @@ function onNews(news) {
   document.dispatchEvent(new CustomEvent("news", { detail: news }));
   const unknown = { jobs: updateRows("jobs", news.jobs || []), flows: updateRows("flows", news.flows || []) };
   const list = $("[data-rows]");
-  if (list) checkList(list, news[list.dataset.rows].length, unknown[list.dataset.rows]);
+  if (list) checkList(list, unknown[list.dataset.rows]);
   const job = $("[data-watch]")?.dataset.watch, flow = $("[data-watch-flow]")?.dataset.watchFlow;
   if (job) { if (news.incomplete || news.jobs.some((each) => `${each.uuid}:${each.index}` === job)) refresh(); }
   else if (flow) { if (news.incomplete || news.jobs.some((each) => each.flow_uuid === flow) || news.flows.some((each) => each.uuid === flow)) refresh(1500); }
