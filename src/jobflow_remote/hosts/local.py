@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -239,6 +240,16 @@ def _remove_run_folder(path: str) -> bool:
         (folder / name).exists() for name in (IN_FILENAME, IN_FILENAME + ".gz")
     ):
         return False
+    for pause in (0.01, 0.05, 0.2):
+        try:
+            shutil.rmtree(folder)
+            return True
+        except OSError as error:
+            if not folder.exists():
+                return True
+            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+                raise _host_error(error, "remove") from error
+        time.sleep(pause)  # a process that is just ending writes its last files, or takes some away
     try:
         shutil.rmtree(folder)
     except OSError as error:
