@@ -31,6 +31,8 @@ _Identity = tuple[int, int, int]
 """Process, device and inode: what a connection belongs to."""
 
 _LOCK_FILE_SECONDS = 2.0
+_MOST_IDLE = 4
+"""Connections for reading that are kept: each may hold a cache of 16 MB."""
 _JOURNAL_LIMIT = 64 * 2**20
 _RETRY_SECONDS = 0.01
 _AWAY = {
@@ -263,7 +265,7 @@ class Connections:
                 usable = True
             finally:
                 with self._pool:
-                    keep = usable and identity == self._readers_of
+                    keep = usable and identity == self._readers_of and len(self._readers) < _MOST_IDLE
                     if keep:
                         self._readers.append(connection)
                 if not keep:
