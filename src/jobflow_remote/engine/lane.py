@@ -116,6 +116,8 @@ class Lane:
             self._tell(Doing.WORKING, jobs=len(records))
         outcomes = await self._act(records)
         applied = await self.write(outcomes)
+        if self.step.is_done_when_taken:
+            self.report = replace(self.report, done=self.report.done + len(records))
         return (
             self.step.drains
             and (applied > 0 or not outcomes)

@@ -51,10 +51,18 @@ def place(graph: FlowGraph, closed: Collection[str]) -> dict[str, Any]:
             hidden[f"{node.uuid}:{node.index}"] = [position[inside[node.db_id]], node.state.value]
     return {
         "size": [round(arrangement.width), round(arrangement.height)],
-        "nodes": [_node(node, arrangement.nodes[node.db_id], states.get(node.db_id)) for node in shown.nodes],
+        "nodes": [
+            _node(node, arrangement.nodes[node.db_id], states.get(node.db_id), graph) for node in shown.nodes
+        ],
         "edges": [[position[edge.source], position[edge.target], edge.kind.value] for edge in shown.edges],
         "flows": [
-            {"uuid": each.uuid, "jobs": each.jobs, "box": _numbers(each.box)} for each in arrangement.flows
+            {
+                "uuid": each.uuid,
+                "name": graph.flow_label(each.uuid),
+                "jobs": each.jobs,
+                "box": _numbers(each.box),
+            }
+            for each in arrangement.flows
         ],
         "hidden": hidden,
         "closed": sorted(closed),
@@ -66,13 +74,14 @@ def _numbers(box: Box) -> list[int]:
     return [round(box.x), round(box.y), round(box.width), round(box.height)]
 
 
-def _node(node: JobNode, box: Box, counts: Counter[str] | None) -> dict[str, Any]:
+def _node(node: JobNode, box: Box, counts: Counter[str] | None, graph: FlowGraph) -> dict[str, Any]:
     found: dict[str, Any] = {"id": node.db_id, "state": node.state.value, "box": _numbers(box)}
     if counts is not None:
+        uuid = node.db_id.removeprefix(_CLOSED)
         return {
             **found,
-            "flow": node.db_id.removeprefix(_CLOSED),
-            "name": f"{sum(counts.values())} jobs",
+            "flow": uuid,
+            "name": f"{graph.flow_label(uuid)}, {sum(counts.values())} jobs",
             "counts": counts,
         }
     again = f" ({node.index})" if node.index > 1 else ""

@@ -23,6 +23,7 @@ class CheckoutStep(Step):
     """The claim is the step: one write takes the jobs and makes them CHECKED_OUT."""
 
     name = "checkout"
+    is_done_when_taken = True
 
     async def take(self) -> list[JobRecord]:
         room = self.batch

@@ -33,6 +33,8 @@ class Step(ABC):
     """Whether a turn that did something is followed by another at once."""
     renders: ClassVar[bool] = False
     """Whether it makes of the configuration what jobs will run by, so that a change must not be missed."""
+    is_done_when_taken: ClassVar[bool] = False
+    """Whether :meth:`take` has moved the jobs on, and nothing is left to be written."""
     makes_room_for: ClassVar[frozenset[str]] = frozenset()
     """Steps that may have been held up by a limit which this step loosens."""
 

@@ -85,7 +85,7 @@
     if (view.scale < 0.35) return;
     paper.fillStyle = colours.muted;
     paper.font = "11px system-ui, sans-serif";
-    paper.fillText(`▾ nested flow, ${flow.jobs} jobs`, x + 8, y + 15);
+    paper.fillText(`▾ ${flow.name}, ${flow.jobs} jobs`, x + 8, y + 15);
   }
 
   function paintEdges(seen) {
