@@ -30,6 +30,7 @@ from jobflow_remote.model.clock import utcnow
 from jobflow_remote.queuedb.sqlite import SQLiteQueueDatabase
 
 ROOT = Path(__file__).parents[2]
+_JOBS = str(ROOT / "tests" / "acceptance" / "jobs")
 _SUITE = ("tests/integration/test_local_jobs.py",)
 _FAULTS = ("tests/integration/test_warm_process.py", "tests/unit/execution/test_forkserver.py")
 
@@ -158,39 +159,48 @@ class Shows:
             _pytest("scenarios both ways: no difference", *_SUITE),
             _pytest("faults: each a clear state, neighbours unharmed", *_FAULTS),
             is_true("a thousand forks, no limit: each once", once, figure=figure),
+            self._product(),
         ]
+
+    def _product(self) -> Verdict:
+        """A product of matrices by the thread pool of OpenBLAS, in a fork and in an interpreter of its own."""
+        worker = "max_jobs: 1\nlaunch: "
+        seconds = {}
+        for way in ("script", "fork"):
+            with Home(project_file=default_project(worker + way), pythonpath=_JOBS) as home:
+                home.start("--single")
+                seconds[way] = float(self._output(home, "timed_product(1500)"))
+        note = f"{seconds['fork']:.3f} s, by script {seconds['script']:.3f} s"
+        what = "a product of matrices in a fork, to that by script"
+        return at_most(what, seconds["fork"] / seconds["script"], 1.5, "×", note=note)
 
     def stale(self) -> list[Verdict]:
         """An edited module, an edited preloaded module, a changed environment: seen by the next job."""
-        jobs = ROOT / "tests" / "acceptance" / "jobs"
         verdicts = [_pytest("edited module, edited preloaded module", *_FAULTS[:1], "-k", "edited")]
         seen = []
-        with Home(project_file=default_project(), pythonpath=str(jobs)) as home:
+        with Home(project_file=default_project(), pythonpath=_JOBS) as home:
             home.start("--single")
             path = home.projects_folder / "bench.yaml"
             plain = path.read_text()
             for colour in ("red", "green"):
                 path.write_text(plain.replace("work_dir:", f"pre_run: export COLOUR={colour}\n    work_dir:"))
-                seen.append(self._colour(home))
+                seen.append(self._output(home, "colour()"))
         verdicts.append(
             is_true("changed environment of the worker", seen == ["red", "green"], figure=", ".join(seen))
         )
         return verdicts
 
-    def _colour(self, home: Home) -> str:
+    def _output(self, home: Home, call: str) -> str:
+        """What one job returns."""
         code = (
-            "from local_jobs import surroundings; from jobflow_remote import submit_flow\n"
-            "s = submit_flow(surroundings('COLOUR')); s.wait(60, progress=False); print(s.output()['wanted']['COLOUR'])"
+            "import sys, local_jobs; from jobflow_remote import submit_flow\n"
+            f"s = submit_flow(local_jobs.{call}); s.wait(60, progress=False); print(s.output())"
         )
+        words = [home.python, "-c", code]
         done = subprocess.run(
-            [home.python, "-c", code],
-            env=home.env,
-            cwd=home.folder,
-            capture_output=True,
-            text=True,
-            check=True,
+            words, env=home.env, cwd=home.folder, capture_output=True, text=True, check=True
         )
-        return done.stdout.split()[-1]
+        return done.stdout.splitlines()[-1]
 
     # -- 6: one server, many jobs ------------------------------------------------------------------------------
 
