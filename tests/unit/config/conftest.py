@@ -102,6 +102,9 @@ def every_field() -> dict[str, Any]:
                 "work_dir": "/data/jobs",
                 **common,
                 "batch": batch,
+                "launch": "script",
+                "preload": [],
+                "pin_cores": False,
             },
             "there": {**remote, **common, "type": "remote", "scheduler_type": "slurm"},
             "apart": {

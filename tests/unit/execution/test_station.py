@@ -18,7 +18,6 @@ from jobflow_remote.execution.forkserver.channel import Channel
 from jobflow_remote.execution.forkserver.freshness import Freshness
 from jobflow_remote.execution.forkserver.marks import Process
 from jobflow_remote.execution.forkserver.order import Order
-from jobflow_remote.execution.forkserver.server import import_modules
 from jobflow_remote.execution.forkserver.station import Station, StationOptions
 
 SERVER = Process(4242, "17")
@@ -127,21 +126,25 @@ _thread.start_new_thread(time.sleep, (60,))
 """
 
 
-def test_a_module_that_leaves_a_native_thread_is_refused_by_name(tmp_path: Path) -> None:
-    (tmp_path / "with_native_thread.py").write_text(LIBRARY_THREAD)
+def _preload(*modules: str, path: Path) -> str:
+    """What a process of its own says of modules."""
     code = (
         "from jobflow_remote.execution.forkserver.server import import_modules\n"
-        "print(import_modules(['json', 'numpy', 'with_native_thread']))"
+        f"print(import_modules({list(modules)!r}))"
     )
-    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    env = {**os.environ, "PYTHONPATH": str(path)}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
-    assert (
-        "the module with_native_thread of `preload` leaves threads of a native library behind" in done.stdout
-    )
+    return done.stdout
 
 
-def test_what_can_be_preloaded_is_not_refused() -> None:
-    assert import_modules(["json", "decimal"]) is None
+def test_a_module_that_leaves_a_native_thread_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "with_native_thread.py").write_text(LIBRARY_THREAD)
+    said = _preload("json", "numpy", "with_native_thread", path=tmp_path)
+    assert "the module with_native_thread of `preload` leaves threads of a native library behind" in said
+
+
+def test_what_can_be_preloaded_is_not_refused(tmp_path: Path) -> None:
+    assert _preload("json", "decimal", path=tmp_path) == "None\n"
 
 
 # -- starting --------------------------------------------------------------------------------------------------
