@@ -170,6 +170,43 @@ def test_nothing_scans_a_collection(stage: Stage, client: MongoClient[Any], name
 # -- several writers -----------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def three(server: Mongod, name: str, stage: Stage) -> Iterator[list[MongoQueueDatabase]]:
+    """Two processes of a runner, and somebody who watches; all have looked once."""
+    opened = [_open(server, name) for _ in range(3)]
+    for each in opened[:2]:
+        each.join_session()
+    for each in opened:
+        each.changed_by_others()
+    yield opened
+    for each in opened:
+        each.close()
+
+
+def test_what_a_runner_does_is_news_to_others_only(stage: Stage, three: list[MongoQueueDatabase]) -> None:
+    one, other, watcher = three
+    one.set_auxiliary("mark", 1)
+    assert [each.changed_by_others() for each in (one, other, watcher)] == [False, False, True]
+    stage.database.set_auxiliary("mark", 2)
+    assert [each.changed_by_others() for each in (one, other, watcher)] == [True, True, True]
+    assert [each.changed_by_others() for each in (one, other, watcher)] == [False, False, False]
+
+
+def test_of_changes_in_a_row_others_are_told_the_first_at_once_and_the_others_together(
+    stage: Stage, client: MongoClient[Any], name: str, three: list[MongoQueueDatabase]
+) -> None:
+    def told() -> int:
+        return int(client[name]["jf_auxiliary"].find_one({"next_id": {"$exists": True}})["changes"])
+
+    watcher, before = three[2], told()
+    for number in range(20):
+        stage.database.set_auxiliary("mark", number)
+    assert watcher.changed_by_others()
+    stage.database.close()  # what it has to tell, it tells before it goes
+    assert watcher.changed_by_others()
+    assert 2 <= told() - before < 20
+
+
 def test_writers_of_one_flow_do_not_lose_each_other(server: Mongod, name: str, stage: Stage) -> None:
     """Parents that end at the same time in several processes: each child starts, each counter is right."""
     parents: dict[str, list[str]] = {f"p{number}": [] for number in range(24)}
