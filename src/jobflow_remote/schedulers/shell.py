@@ -55,7 +55,11 @@ echo $code > "{EXIT_PREFIX}$2.part" && mv -f "{EXIT_PREFIX}$2.part" "{EXIT_PREFI
 _SUBMIT = f"""K={shlex.quote(_KEEPER)}
 if command -v setsid >/dev/null; then apart=setsid; else apart=; set -m; fi
 s() {{
-  if [ -e "$1/{STARTED_PREFIX}$2" ]; then read -r p t _ < "$1/{STARTED_PREFIX}$2"; echo "$2 $p"; return; fi
+  local f="$1/{STARTED_PREFIX}$2" i p=
+  if [ -e "$f" ]; then  # its first line may be about to come
+    for i in 1 2 3 4 5 6 7 8 9 10; do read -r p t _ < "$f" && [ -n "$p" ] && break; sleep 0.1; done
+    if [ -n "$p" ]; then echo "$2 $p"; else echo "$2 error $f is empty"; fi; return
+  fi
   if [ ! -f "$1/{SUBMIT_FILENAME}" ]; then echo "$2 error $1/{SUBMIT_FILENAME} does not exist"; return; fi
   $apart bash -c "$K" jobflow-remote "$1" "$2" >/dev/null 2>&1 </dev/null & echo "$2 $!"
 }}

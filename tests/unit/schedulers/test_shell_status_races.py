@@ -78,3 +78,18 @@ def test_a_job_whose_processes_are_gone_has_ended(tmp_path: Path) -> None:
     )
     (status,) = ShellScheduler().parse_status(CommandResult(done.stdout, done.stderr, 0), [job])
     assert (status.state, status.exit_code) == (HostJobState.ENDED, None)
+
+
+@pytest.mark.parametrize("comes", [True, False], ids=["and its line comes", "and its line never comes"])
+def test_a_second_submission_waits_for_the_line_of_a_process_that_is_just_beginning(
+    tmp_path: Path, *, comes: bool
+) -> None:
+    scheduler, job = ShellScheduler(), HostJob(str(tmp_path), "a", None)
+    started = tmp_path / f"{STARTED_PREFIX}a"
+    started.touch()
+    first_pause = f'sleep() {{ echo "4711 17" > "{started}"; }}\n' if comes else "sleep() { :; }\n"
+    script = first_pause + scheduler.render_submit([job])
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    (answer,) = scheduler.parse_submit(CommandResult(done.stdout, done.stderr, 0), [job])
+    assert answer.process_id == ("4711" if comes else None)
+    assert ("is empty" in (answer.error or "")) is not comes
