@@ -18,6 +18,7 @@ JOBS = Path(__file__).parents[1] / "acceptance" / "jobs"
 sys.path.insert(0, str(JOBS))
 
 import local_jobs as jobs  # noqa: E402
+import trouble_jobs  # noqa: E402
 from jobflow import Flow, Job  # noqa: E402
 
 WAYS = ("script", "fork")
@@ -26,11 +27,11 @@ SCENARIOS: dict[str, Any] = {
     "surroundings": lambda: jobs.surroundings("COLOUR", "DEPTH", "OMP_NUM_THREADS"),
     "own_group": jobs.own_group,
     "prints": jobs.prints,
-    "raises": jobs.raises,
-    "calls_sys_exit": jobs.calls_sys_exit,
-    "calls_os_exit": jobs.calls_os_exit,
-    "kills_itself": jobs.kills_itself,
-    "kills_its_group": jobs.kills_its_group,
+    "raises": trouble_jobs.raises,
+    "calls_sys_exit": trouble_jobs.calls_sys_exit,
+    "calls_os_exit": trouble_jobs.calls_os_exit,
+    "kills_itself": trouble_jobs.kills_itself,
+    "kills_its_group": trouble_jobs.kills_its_group,
     "exhausts_memory": jobs.exhausts_memory,
     "closes_descriptors": jobs.closes_descriptors,
     "changes_everything": jobs.changes_everything,

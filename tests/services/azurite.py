@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 import socket
 import subprocess
@@ -29,7 +30,7 @@ def find_azurite() -> Path:
         If npm is not there or cannot fetch it.
     """
     present = shutil.which("azurite-blob")
-    folder = Path(tempfile.gettempdir()) / "jobflow-remote-tests-npm"
+    folder = Path(tempfile.gettempdir()) / f"jobflow-remote-tests-npm-{os.getuid()}"
     program = Path(present) if present else folder / "node_modules/.bin/azurite-blob"
     if program.exists():
         return program

@@ -91,38 +91,6 @@ def prints() -> None:
 
 
 @job
-def raises() -> None:
-    """An ordinary failure."""
-    raise ValueError("the basis set is too small")
-
-
-@job
-def calls_sys_exit() -> None:
-    """What a careless script does."""
-    sys.exit(7)
-
-
-@job
-def calls_os_exit() -> None:
-    """No exception handler sees this."""
-    print("about to leave", file=sys.stderr, flush=True)
-    os._exit(9)
-
-
-@job
-def kills_itself() -> None:
-    """As the kernel does when memory is short."""
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-@job
-def kills_its_group() -> None:
-    """As a badly written mpirun does."""
-    os.kill(0, signal.SIGKILL)
-    time.sleep(60)
-
-
-@job
 def exhausts_memory() -> int:
     """More than there may be."""
     resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import bson
-from pymongo import DeleteMany, DeleteOne, ReplaceOne, UpdateMany, UpdateOne
+from pymongo import DeleteMany, DeleteOne, ReplaceOne, UpdateOne
 
 from jobflow_remote.model.records import Document
 
@@ -90,8 +90,3 @@ def flow_operations(plan: Plan, guard: Document) -> Iterator[Operation]:
             yield UpdateOne(condition, {"$pull": pulls})
         else:
             yield UpdateOne(condition, item["update"])
-
-
-def let_go(txn: Any) -> Operation:
-    """Lets go of what flows a change still holds."""
-    return UpdateMany({"derived.txn.id": txn}, {"$unset": {"derived.txn": ""}})
